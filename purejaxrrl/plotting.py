@@ -1,0 +1,107 @@
+"""Pictures of results: learning curves with their teacher, sweeps as curves and a heat map, and agents playing."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from PIL import Image
+
+from purejaxrrl import evaluation
+from purejaxrrl.environments.base import Environment
+from purejaxrrl.teachers import Teacher
+
+_STUDENT, _TEACHER, _LAMBDA = "#1f6fb4", "#333333", "#d9822b"
+
+
+def learning_curve(path: str | os.PathLike, rows: Sequence[dict[str, Any]], title: str) -> None:
+    """The students' normalised score and lambda against agent steps, the offline phase to the left of 0.
+
+    Args:
+      path: PNG to write.
+      rows: of the metrics: phase, iteration, seed, agent_steps, score, coefficient.
+    """
+    times, scores = _by_iteration(rows, "score")
+    _, coefficients = _by_iteration(rows, "coefficient")
+    figure = Figure(figsize=(7.5, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(1.0, color=_TEACHER, linestyle="--", linewidth=1.2, label="teacher")
+    low, middle, high = _iqm_band(scores)
+    axes.fill_between(times, low, high, color=_STUDENT, alpha=0.2, linewidth=0)
+    axes.plot(times, middle, color=_STUDENT, marker="o", markersize=3.5, label=f"student, IQM of {scores.shape[1]} seeds")
+    if times[0] < 0:
+        axes.axvspan(times[0], 0, color="0.93", zorder=0)
+        axes.text(times[0], 0.985, " offline", transform=axes.get_xaxis_transform(), va="top", color="0.4")
+    axes.set(xlabel="agent steps of the student", ylabel="teacher-normalised score", title=title, ylim=(min(0.0, low.min()), None))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 0 else "")
+    weaning_axes = axes.twinx()
+    weaning_axes.plot(times, coefficients.mean(1), color=_LAMBDA, linewidth=1.5, drawstyle="steps-pre", label="weaning coefficient λ (right)")
+    weaning_axes.set(ylim=(0, 1.05), ylabel="λ")
+    handles = [*axes.get_legend_handles_labels()[0], *weaning_axes.get_legend_handles_labels()[0]]
+    axes.legend(handles=handles, loc="lower right", frameon=False)
+    axes.spines["top"].set_visible(False)
+    weaning_axes.spines["top"].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def _by_iteration(rows: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Times `[iterations]` in agent steps (the offline iterations before 0) and values `[iterations, seeds]`."""
+    seeds = sorted({row["seed"] for row in rows})
+    moments = list(dict.fromkeys((row["phase"], row["iteration"], row["agent_steps"]) for row in rows))
+    values = {(row["phase"], row["iteration"], row["seed"]): row[name] for row in rows}
+    offline = sum(phase == "offline" for phase, _, _ in moments)
+    spacing = max((steps for _, _, steps in moments), default=1) / max(len(moments) - offline, 1) * 0.4
+    times = [steps if phase == "online" else (iteration - offline) * spacing for phase, iteration, steps in moments]
+    return np.array(times, float), np.array([[values[phase, iteration, seed] for seed in seeds] for phase, iteration, _ in moments])
+
+
+def _iqm_band(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Low end, IQM and high end for each row of `[iterations, seeds]`."""
+    intervals = [evaluation.stratified_bootstrap_interval(row[:, None], replications=500) for row in scores]
+    middle = [evaluation.interquartile_mean(row) for row in scores]
+    return np.array([low for low, _ in intervals]), np.array(middle), np.array([high for _, high in intervals])
+
+
+def animate(
+    path: str | os.PathLike,
+    key: chex.PRNGKey,
+    environment: Environment,
+    params: Any,
+    player: Teacher,
+    max_steps: int = 400,
+    milliseconds: int = 60,
+) -> bool:
+    """Writes a GIF of one greedy episode (its first `max_steps` agent steps); consumes `key`.
+
+    Returns False, and writes nothing, where observations are not boolean images `[height, width, channels]`.
+    """
+    reset_key, play_key = jax.random.split(key)
+    observation, state = jax.jit(environment.reset)(reset_key, params)
+    if observation.ndim != 3 or observation.dtype != jnp.bool_:
+        return False
+
+    def step(carry, key):
+        observation, state, playing = carry
+        action = player.apply(player.params, observation[None])[0].argmax()
+        following, state, _, terminated, truncated, _ = environment.step(key, state, action, params)
+        return (following, state, playing & ~(terminated | truncated)), (observation, playing)
+
+    _, (frames, shown) = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys))(
+        (observation, state, jnp.bool_(True)), jax.random.split(play_key, max_steps)
+    )
+    images = [Image.fromarray(grid_image(frame)) for frame in np.asarray(frames)[np.asarray(shown)]]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
+    return True
+
+
+def grid_image(channels: np.ndarray, scale: int = 24) -> np.ndarray:
+    """A boolean image `[height, width, channels]` as uint8 RGB: a colour a channel, the last on top, black for none."""
+    count = channels.shape[-1]
+    palette = np.vstack([[0, 0, 0], (np.array(colormaps["turbo"](np.linspace(0.08, 0.95, count)))[:, :3] * 255)]).astype(np.uint8)
+    topmost = (channels * (np.arange(count) + 1)).max(-1)
+    return palette[topmost].repeat(scale, 0).repeat(scale, 1)
