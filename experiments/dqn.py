@@ -64,10 +64,13 @@ class Config:
             raise ValueError(f"--widths {self.widths}; a layer has at least 1 unit")
         for name in ("frames", "longer_frames"):
             if getattr(self, name) % self.iteration_frames:
-                raise ValueError(f"--{name} {getattr(self, name)} is not a multiple of --iteration-frames {self.iteration_frames}")
+                raise ValueError(
+                    f"--{name} {getattr(self, name)} is not a multiple of --iteration-frames {self.iteration_frames}"
+                )
         if self.frames < 1 or (self.longer_frames and self.longer_frames <= self.frames):
-            raise ValueError(f"--frames {self.frames} must be positive and less than --longer-frames {self.longer_frames}")
-
+            raise ValueError(
+                f"--frames {self.frames} must be positive and less than --longer-frames {self.longer_frames}"
+            )
 
     @property
     def cadence(self) -> Cadence:
@@ -95,9 +98,16 @@ class Metrics(NamedTuple):
 
 
 class Train(NamedTuple):
-    """The functions of one run: `init(key)`, `iteration(state, key, index)`, and `train(key)`, which is all of it."""
+    """The functions of one run.
+
+    init(key) -> State
+    online(state, keys, index) -> (State, means): an iteration's training, without its evaluation
+    iteration(state, key, index) -> (State, Metrics)
+    train(key) -> (State, Metrics of all iterations): the whole run
+    """
 
     init: Any
+    online: Any
     iteration: Any
     train: Any
     memory: replay.ReplayMemory
@@ -109,7 +119,10 @@ def make_train(config: Config, environment: Environment, params: Any) -> Train:
     pace = config.cadence
     memory = replay.memory_for(environment, params, config.capacity, config.num_environments, config.n_step)
     network = networks.describe(
-        config.network, memory.num_actions, memory.observation_shape, **({"widths": config.widths} if config.network == "mlp" else {})
+        config.network,
+        memory.num_actions,
+        memory.observation_shape,
+        **({"widths": config.widths} if config.network == "mlp" else {}),
     )
     warm_up_rows = max(config.warm_up // config.num_environments, memory.max_n_step + 1)
     no_teacher = jnp.zeros((config.num_environments, memory.num_actions))
@@ -135,15 +148,17 @@ def make_train(config: Config, environment: Environment, params: Any) -> Train:
         def loss(online, target):
             q_values = network.apply(online, batch.observation)
             target_q_values = network.apply(target, batch.bootstrap_observation)
-            errors = losses.q_learning(q_values, batch.action, target_q_values, batch.n_step_return, batch.bootstrap_discount)
+            errors = losses.q_learning(
+                q_values, batch.action, target_q_values, batch.n_step_return, batch.bootstrap_discount
+            )
             td_loss = losses.weighted_mean(errors, batch.weight)
             return td_loss, jnp.stack([td_loss, q_values.max(-1).mean()])
 
         return learner.update(agent, loss, config.learning_rate, config.adam_eps)
 
-    def iteration(state: State, key: chex.PRNGKey, index: chex.Array) -> tuple[State, Metrics]:
-        """One iteration; `index` (int32 scalar, shared by all runs) counts them, and with it rows and updates."""
-        act_key, update_key, evaluation_key = jax.random.split(jax.random.fold_in(key, index), 3)
+    def online(state: State, keys: tuple[chex.PRNGKey, chex.PRNGKey], index: chex.Array) -> tuple[State, chex.Array]:
+        """Acts and learns for one iteration, with a key for each; returns the means `[2]` of TD loss and Q-value over its updates."""
+        act_key, update_key = keys
 
         def cycle(carry, number):
             state, sums = carry
@@ -155,7 +170,9 @@ def make_train(config: Config, environment: Environment, params: Any) -> Train:
 
             def learn(i, carry):
                 agent, sums = carry
-                agent, report = update(agent, state.ring, jax.random.fold_in(update_key, number * pace.updates_per_cycle + i), num_rows)
+                agent, report = update(
+                    agent, state.ring, jax.random.fold_in(update_key, number * pace.updates_per_cycle + i), num_rows
+                )
                 return agent, sums + report
 
             updates = jnp.where(num_rows >= warm_up_rows, pace.updates_per_cycle, 0)
@@ -169,11 +186,15 @@ def make_train(config: Config, environment: Environment, params: Any) -> Train:
 
         periods = index * pace.periods_per_iteration + jnp.arange(pace.periods_per_iteration)
         (state, sums), _ = jax.lax.scan(period, (state, jnp.zeros(2)), periods)
+        return state, sums / pace.updates_per_iteration
 
+    def iteration(state: State, key: chex.PRNGKey, index: chex.Array) -> tuple[State, Metrics]:
+        """One iteration; `index` (int32 scalar, shared by all runs) counts them, and with it rows and updates."""
+        act_key, update_key, evaluation_key = jax.random.split(jax.random.fold_in(key, index), 3)
+        state, (td_loss, q_value) = online(state, (act_key, update_key), index)
         q_values = functools.partial(network.apply, state.learner.params)
         policy = rollouts.epsilon_greedy_policy(q_values, config.evaluation_epsilon)
         episodes = rollouts.play_episodes(evaluation_key, environment, params, policy, config.evaluation_episodes)
-        td_loss, q_value = sums / pace.updates_per_iteration
         return state, Metrics(td_loss, q_value, episodes.returns)
 
     def train(key: chex.PRNGKey) -> tuple[State, Metrics]:
@@ -182,10 +203,12 @@ def make_train(config: Config, environment: Environment, params: Any) -> Train:
         indices = jnp.arange(config.iterations)
         return jax.lax.scan(lambda state, index: iteration(state, run_key, index), init(init_key), indices)
 
-    return Train(init, iteration, train, memory, network)
+    return Train(init, online, iteration, train, memory, network)
 
 
-def save_teacher(path: Path, config: Config, program: Train, state: State, environment: Environment, params: Any) -> None:
+def save_teacher(
+    path: Path, config: Config, program: Train, state: State, environment: Environment, params: Any
+) -> None:
     """Writes the first run as a teacher, and the end of its replay beside it."""
     first = jax.tree.map(lambda leaf: leaf[0], state)
     teacher = teachers.graduate(
@@ -205,7 +228,13 @@ def add_longer_run(path: Path, config: Config, state: State, environment: Enviro
     teacher = teachers.load(path)
     weights = jax.tree.map(lambda leaf: leaf[0], state.learner.params)
     score = teachers.score(
-        jax.random.key(config.seed), teacher.apply, weights, environment, params, config.evaluation_epsilon, config.card_episodes
+        jax.random.key(config.seed),
+        teacher.apply,
+        weights,
+        environment,
+        params,
+        config.evaluation_epsilon,
+        config.card_episodes,
     )
     longer_run = {"frames": config.longer_frames, "score": score}
     teachers.save(path, dataclasses.replace(teacher, card=dataclasses.replace(teacher.card, longer_run=longer_run)))
@@ -213,39 +242,45 @@ def add_longer_run(path: Path, config: Config, state: State, environment: Enviro
 
 def main() -> None:
     config = cli.parse(Config, __doc__)
-    environment = purejaxrrl.make(config.environment)
-    params = environment.default_params
-    program = make_train(config, environment, params)
-    folder = runs.RunFolder(config.output, runs.settings(config), config.resume)
-    run_keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.seeds))
-    init_keys, run_keys = jax.vmap(jax.random.split, out_axes=1)(run_keys)
-    iteration = parallel.over_runs(program.iteration, config.seeds, (True, True, False), donate=(0,))
-    done, state = folder.restore(parallel.over_runs(program.init, config.seeds, (True,))(init_keys))
+    with cli.user_errors():
+        environment = purejaxrrl.make(config.environment)
+        params = environment.default_params
+        program = make_train(config, environment, params)
+        folder = runs.RunFolder(config.output, runs.settings(config), config.resume)
+        run_keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.seeds))
+        init_keys, run_keys = jax.vmap(jax.random.split, out_axes=1)(run_keys)
+        iteration = parallel.over_runs(program.iteration, config.seeds, (True, True, False), donate=(0,))
+        done, state = folder.restore(parallel.over_runs(program.init, config.seeds, (True,))(init_keys))
 
-    updates = config.seeds * config.cadence.updates_per_iteration
-    with ProgressBar(updates * config.iterations, updates * done) as bar:
-        bar.console.print(f"DQN on {environment.name}: {config.seeds} runs of {config.iterations * config.iteration_frames:,} frames")
-        for index in range(done, config.iterations):
-            state, metrics = jax.block_until_ready(iteration(state, run_keys, jnp.int32(index)))
-            frames = (index + 1) * config.iteration_frames
-            runs.check_finite(frames, td_loss=metrics.td_loss, q_value=metrics.q_value)
-            scores = np.asarray(metrics.scores).mean(-1)
-            line = f"{frames:>10,} frames  score {scores.mean():7.2f}  td {np.mean(metrics.td_loss):.4f}  q {np.mean(metrics.q_value):.2f}"
-            seconds = bar.advance(updates, config.seeds * config.iteration_frames, line)
-            for run in range(config.seeds):
-                folder.record(
-                    {
-                        "iteration": index + 1, "seed": config.seed + run, "frames": frames, "score": float(scores[run]),
-                        "td_loss": float(metrics.td_loss[run]), "q_value": float(metrics.q_value[run]), "seconds": round(seconds, 3),
-                    }
-                )  # fmt: skip
-            folder.checkpoint(index + 1, state)
-            if frames == config.frames:
-                save_teacher(folder.path / "teacher", config, program, state, environment, params)
-    if config.longer_frames:
-        add_longer_run(folder.path / "teacher", config, state, environment, params)
-    card = teachers.load(folder.path / "teacher").card
-    print(f"teacher {folder.path / 'teacher'}: score {card.score:.2f}, random {card.random_score:.2f}, longer run {card.longer_run}")
+        updates = config.seeds * config.cadence.updates_per_iteration
+        with ProgressBar(updates * config.iterations, updates * done) as bar:
+            bar.console.print(
+                f"DQN on {environment.name}: {config.seeds} runs of {config.iterations * config.iteration_frames:,} frames"
+            )
+            for index in range(done, config.iterations):
+                state, metrics = jax.block_until_ready(iteration(state, run_keys, jnp.int32(index)))
+                frames = (index + 1) * config.iteration_frames
+                runs.check_finite(frames, td_loss=metrics.td_loss, q_value=metrics.q_value)
+                scores = np.asarray(metrics.scores).mean(-1)
+                line = f"{frames:>10,} frames  score {scores.mean():7.2f}  td {np.mean(metrics.td_loss):.4f}  q {np.mean(metrics.q_value):.2f}"
+                seconds = bar.advance(updates, config.seeds * config.iteration_frames, line)
+                for run in range(config.seeds):
+                    folder.record(
+                        {
+                            "iteration": index + 1, "seed": config.seed + run, "frames": frames, "score": float(scores[run]),
+                            "td_loss": float(metrics.td_loss[run]), "q_value": float(metrics.q_value[run]), "seconds": round(seconds, 3),
+                        }
+                    )  # fmt: skip
+                # Before the checkpoint: a run that is killed between the two then takes the teacher again.
+                if frames == config.frames:
+                    save_teacher(folder.path / "teacher", config, program, state, environment, params)
+                folder.checkpoint(index + 1, state)
+        if config.longer_frames:
+            add_longer_run(folder.path / "teacher", config, state, environment, params)
+        card = teachers.load(folder.path / "teacher").card
+        print(
+            f"teacher {folder.path / 'teacher'}: score {card.score:.2f}, random {card.random_score:.2f}, longer run {card.longer_run}"
+        )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +47,10 @@ from purejaxrrl.reincarnation import Method, stack, weaning, weaning_coefficient
 class Config:
     environment: str = option("minatar/breakout", "the environment's name")
     teacher: str = option("", "a teacher's folder; empty: the one that comes with the library")
-    data: str = option("", "folder of the teacher's data, collected there if it does not exist; empty: beside the teacher or in runs/data")
+    data: str = option(
+        "",
+        "folder of the teacher's data, collected there if it does not exist; empty: beside the teacher or in runs/data",
+    )
     output: str = option("runs/reincarnate", "folder to write to; an earlier run there is moved aside")
     resume: bool = option(False, "continue the run in --output")
     seed: int = option(0, "of the first run; the others follow")
@@ -70,7 +74,9 @@ class Config:
     data_epsilon: float = option(0.01, "the teacher's exploration while it collects them")
     max_n_step: int = option(5, "the longest return that --n-step may ask for")
 
-    weaning: str = option("return_driven", "schedule of lambda: return_driven, linear, cosine, exponential, step, constant, none")
+    weaning: str = option(
+        "return_driven", "schedule of lambda: return_driven, linear, cosine, exponential, step, constant, none"
+    )
     weaning_steps: int = option(120_000, "agent steps after which weaning is complete")
     weaning_floor: float = option(0.01, "what the schedules exponential and step fall to")
     weaning_drops: int = option(4, "in how many drops the schedule step falls there")
@@ -94,7 +100,9 @@ class Config:
         if self.offline_iterations < 0:
             raise ValueError(f"--offline-iterations is {self.offline_iterations}; it cannot be negative")
         if self.offline_updates < 1 or self.offline_updates % self.target_period:
-            raise ValueError(f"--offline-updates {self.offline_updates} is not a multiple of --target-period {self.target_period}")
+            raise ValueError(
+                f"--offline-updates {self.offline_updates} is not a multiple of --target-period {self.target_period}"
+            )
         if not 1 <= self.n_step <= self.max_n_step:
             raise ValueError(f"--n-step is {self.n_step}; it must lie between 1 and --max-n-step {self.max_n_step}")
         for name in ("teacher_temperature", "student_temperature"):
@@ -112,7 +120,10 @@ class Config:
         """The values that a run may differ in from the others of its program."""
         schedule = weaning(self.weaning, self.weaning_steps, self.weaning_floor, self.weaning_drops)
         names = [field.name for field in dataclasses.fields(Method) if field.name != "weaning"]
-        values = {name: jnp.int32(getattr(self, name)) if name == "n_step" else jnp.float32(getattr(self, name)) for name in names}
+        values = {
+            name: jnp.int32(getattr(self, name)) if name == "n_step" else jnp.float32(getattr(self, name))
+            for name in names
+        }
         return Method(weaning=schedule, **values)
 
 
@@ -157,7 +168,9 @@ class Train(NamedTuple):
     network: networks.Description
 
 
-def make_train(config: Config, environment: Environment, params: Any, teacher: teachers.Teacher, dataset: datasets.Dataset | None) -> Train:
+def make_train(
+    config: Config, environment: Environment, params: Any, teacher: teachers.Teacher, dataset: datasets.Dataset | None
+) -> Train:
     """QDagger as pure functions of one run. `jax.vmap(train)` over keys and methods trains a sweep in one program.
 
     Args:
@@ -185,9 +198,13 @@ def make_train(config: Config, environment: Environment, params: Any, teacher: t
         def loss(online: Any, target: Any) -> tuple[chex.Array, chex.Array]:
             q_values = network.apply(online, batch.observation)
             target_q_values = network.apply(target, batch.bootstrap_observation)
-            errors = losses.q_learning(q_values, batch.action, target_q_values, batch.n_step_return, batch.bootstrap_discount)
+            errors = losses.q_learning(
+                q_values, batch.action, target_q_values, batch.n_step_return, batch.bootstrap_discount
+            )
             # Both inputs are masked, not only the result: a NaN that is multiplied by 0 in the backward pass stays a NaN.
-            divergence = losses.distillation(jnp.where(distils, policy, 0.0), jnp.where(distils, q_values, 0.0), method.student_temperature)
+            divergence = losses.distillation(
+                jnp.where(distils, policy, 0.0), jnp.where(distils, q_values, 0.0), method.student_temperature
+            )
             td_loss = losses.weighted_mean(errors, batch.weight)
             distillation_loss = jnp.where(distils, losses.weighted_mean(divergence, batch.weight), 0.0)
             total = td_loss + coefficient * method.distillation_coefficient * distillation_loss
@@ -203,7 +220,9 @@ def make_train(config: Config, environment: Environment, params: Any, teacher: t
         learning_rate = method.current_learning_rate(state.coefficient)
         return Metrics(*(sums / updates), state.coefficient, learning_rate, returns, score)
 
-    def offline(state: State, key: chex.PRNGKey, method: Method, data: replay.Step, index: chex.Array) -> tuple[State, Metrics]:
+    def offline(
+        state: State, key: chex.PRNGKey, method: Method, data: replay.Step, index: chex.Array
+    ) -> tuple[State, Metrics]:
         """`index` (int32 scalar, shared by all runs) counts the offline iterations."""
         update_key, evaluation_key = jax.random.split(jax.random.fold_in(key, index))
         coefficient = weaning_coefficient(method.weaning, jnp.float32(0.0), jnp.float32(0.0), jnp.float32(1.0))
@@ -211,7 +230,12 @@ def make_train(config: Config, environment: Environment, params: Any, teacher: t
         def learn(carry, number):
             agent, sums = carry
             batch = dataset.memory.sample(
-                jax.random.fold_in(update_key, number), data, dataset.memory.rows, (config.batch_size,), method.n_step, method.discount
+                jax.random.fold_in(update_key, number),
+                data,
+                dataset.memory.rows,
+                (config.batch_size,),
+                method.n_step,
+                method.discount,
             )
             agent, report = update(agent, batch, method, coefficient)
             return (agent, sums + report), None
@@ -229,7 +253,9 @@ def make_train(config: Config, environment: Environment, params: Any, teacher: t
     def act(state: State, key: chex.PRNGKey, method: Method, row: chex.Array) -> State:
         policy_key, step_key = jax.random.split(key)
         agent_steps = row * config.num_environments
-        epsilon = rollouts.linear_epsilon(agent_steps, method.epsilon_start, method.epsilon_end, method.epsilon_decay_steps)
+        epsilon = rollouts.linear_epsilon(
+            agent_steps, method.epsilon_start, method.epsilon_end, method.epsilon_decay_steps
+        )
         observation = state.actors.observation
         actions = rollouts.epsilon_greedy(policy_key, network.apply(state.learner.params, observation), epsilon)
         preferences = teacher.apply(teacher.params, observation)
@@ -252,7 +278,9 @@ def make_train(config: Config, environment: Environment, params: Any, teacher: t
             def learn(i, carry):
                 agent, sums = carry
                 sample_key = jax.random.fold_in(update_key, number * pace.updates_per_cycle + i)
-                batch = memory.sample(sample_key, state.ring, num_rows, (config.batch_size,), method.n_step, method.discount)
+                batch = memory.sample(
+                    sample_key, state.ring, num_rows, (config.batch_size,), method.n_step, method.discount
+                )
                 agent, report = update(agent, batch, method, coefficient)
                 return agent, sums + report
 
@@ -283,7 +311,9 @@ def make_train(config: Config, environment: Environment, params: Any, teacher: t
     return Train(init, offline, online, train, network)
 
 
-def load_data(config: Config, environment: Environment, params: Any, teacher: teachers.Teacher, say: Any) -> datasets.Dataset | None:
+def load_data(
+    config: Config, environment: Environment, params: Any, teacher: teachers.Teacher
+) -> datasets.Dataset | None:
     """The teacher's data: from --data, beside the teacher, or collected now and kept for the next run."""
     if not config.offline_iterations:
         return None
@@ -298,26 +328,80 @@ def load_data(config: Config, environment: Environment, params: Any, teacher: te
     if folder.exists():
         dataset = datasets.load(folder, teacher)
         if dataset.memory.max_n_step < config.max_n_step:
-            dataset = dataclasses.replace(dataset, memory=dataclasses.replace(dataset.memory, max_n_step=config.max_n_step))
-        say(f"teacher data: {dataset.memory.capacity:,} transitions from {folder}")
+            dataset = dataclasses.replace(
+                dataset, memory=dataclasses.replace(dataset.memory, max_n_step=config.max_n_step)
+            )
+        print(f"teacher data: {dataset.memory.capacity:,} transitions from {folder}")
         return dataset
-    say(f"teacher data: collecting {config.data_transitions:,} transitions, kept in {folder}")
+    print(f"teacher data: collecting {config.data_transitions:,} transitions, kept in {folder}")
     memory = replay.memory_for(environment, params, config.data_transitions, config.num_environments, config.max_n_step)
-    dataset = datasets.collect(jax.random.key(config.seed), environment, params, teacher, memory, config.data_epsilon)
+    dataset = datasets.collect(jax.random.key(0), environment, params, teacher, memory, config.data_epsilon)
     datasets.save(folder, dataset, teacher)
     return dataset
 
 
-def rows_of(metrics: Metrics, config: Config, phase: str, iteration: int, agent_steps: int, seconds: float) -> list[dict[str, Any]]:
+def rows_of(
+    metrics: Metrics, labels: list[dict[str, Any]], phase: str, iteration: int, agent_steps: int, seconds: float
+) -> list[dict[str, Any]]:
     """One row of the tidy CSV for each run."""
     scalars = {name: np.asarray(value) for name, value in metrics._asdict().items() if name != "returns"}
     returns = np.asarray(metrics.returns).mean(-1)
     return [
-        {"phase": phase, "iteration": iteration, "seed": config.seed + run, "agent_steps": agent_steps, "return": float(returns[run])}
+        {"phase": phase, "iteration": iteration, "agent_steps": agent_steps}
+        | label
+        | {"return": float(returns[run])}
         | {name: float(value[run]) for name, value in scalars.items()}
         | {"seconds": round(seconds, 3)}
-        for run in range(config.seeds)
+        for run, label in enumerate(labels)
     ]
+
+
+def run(
+    config: Config,
+    program: Train,
+    dataset: datasets.Dataset | None,
+    seeds: list[int],
+    methods: list[Method],
+    labels: list[dict[str, Any]],
+    folder: runs.RunFolder,
+) -> State:
+    """Trains all runs side by side, from the folder's last checkpoint if it has one; returns their stacked states.
+
+    Args:
+      seeds, methods, labels: one each for every run; the label's entries stand in its rows of the metrics.
+
+    Raises:
+      runs.DivergenceError: a loss is not finite; the last checkpoint is from before that.
+    """
+    num_runs = len(methods)
+    keys = jax.vmap(jax.random.key)(jnp.array(seeds))
+    init_keys, offline_keys, online_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
+    values = stack(methods)
+    done, state = folder.restore(parallel.over_runs(program.init, num_runs, (True,))(init_keys))
+    offline = parallel.over_runs(program.offline, num_runs, (True, True, True, False, False), donate=(0,))
+    online = parallel.over_runs(program.online, num_runs, (True, True, True, False), donate=(0,))
+
+    phases = ["offline"] * config.offline_iterations + ["online"] * config.online_iterations
+    updates = {"offline": num_runs * config.offline_updates, "online": num_runs * config.cadence.updates_per_iteration}
+    with ProgressBar(sum(updates[phase] for phase in phases), sum(updates[phase] for phase in phases[:done])) as bar:
+        for index, phase in list(enumerate(phases))[done:]:
+            if phase == "offline":
+                iteration, agent_steps = index + 1, 0
+                state, metrics = offline(state, offline_keys, values, dataset.ring, jnp.int32(index))
+            else:
+                iteration = index + 1 - config.offline_iterations
+                agent_steps = iteration * config.iteration_steps
+                state, metrics = online(state, online_keys, values, jnp.int32(iteration - 1))
+            metrics = jax.block_until_ready(metrics)
+            runs.check_finite(agent_steps, td_loss=metrics.td_loss, distillation_loss=metrics.distillation_loss)
+            line = (
+                f"{phase:>7} {iteration:2d}  score {np.mean(metrics.score):6.3f}  lambda {np.mean(metrics.coefficient):.3f}  "
+                f"td {np.mean(metrics.td_loss):.4f}  kl {np.mean(metrics.distillation_loss):.4f}"
+            )
+            seconds = bar.advance(updates[phase], num_runs * config.iteration_steps * (phase == "online"), line, phase)
+            folder.rows += rows_of(metrics, labels, phase, iteration, agent_steps, seconds)
+            folder.checkpoint(index + 1, state)
+    return state
 
 
 def table(rows: list[dict[str, Any]], card: teachers.Card, agent_steps: int) -> str:
@@ -339,52 +423,44 @@ def table(rows: list[dict[str, Any]], card: teachers.Card, agent_steps: int) -> 
 
 def main() -> None:
     config = cli.parse(Config, __doc__)
-    environment = purejaxrrl.make(config.environment)
-    params = environment.default_params
-    teacher = teachers.load(config.teacher or teachers.shipped(environment.name))
-    card = teacher.card
-    teachers.check_fits(teacher, environment)
-    folder = runs.RunFolder(config.output, runs.settings(config) | {"teacher_fingerprint": teacher.fingerprint()}, config.resume)
-    dataset = load_data(config, environment, params, teacher, print)
-    program = make_train(config, environment, params, teacher, dataset)
-
-    keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.seeds))
-    init_keys, offline_keys, online_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
-    methods = stack([config.method] * config.seeds)
-    done, state = folder.restore(parallel.over_runs(program.init, config.seeds, (True,))(init_keys))
-    offline = parallel.over_runs(program.offline, config.seeds, (True, True, True, False, False), donate=(0,))
-    online = parallel.over_runs(program.online, config.seeds, (True, True, True, False), donate=(0,))
-
-    phases = ["offline"] * config.offline_iterations + ["online"] * config.online_iterations
-    updates = {"offline": config.seeds * config.offline_updates, "online": config.seeds * config.cadence.updates_per_iteration}
-    with ProgressBar(sum(updates[phase] for phase in phases), sum(updates[phase] for phase in phases[:done])) as bar:
-        bar.console.print(
-            f"{environment.name}: teacher {card.score:.2f}, random {card.random_score:.2f}; {config.seeds} students, "
-            f"{config.offline_iterations} offline and {config.online_iterations} online iterations"
+    start = time.perf_counter()
+    with cli.user_errors():
+        environment = purejaxrrl.make(config.environment)
+        params = environment.default_params
+        teacher = teachers.load(config.teacher or teachers.shipped(environment.name))
+        teachers.check_fits(teacher, environment)
+        folder = open_folder(config, config, teacher)
+        dataset = load_data(config, environment, params, teacher)
+        program = make_train(config, environment, params, teacher, dataset)
+        print(
+            f"{environment.name}: teacher {teacher.card.score:.2f}, random {teacher.card.random_score:.2f}; "
+            f"{config.seeds} students, {config.offline_iterations} offline and {config.online_iterations} online iterations"
         )
-        for index, phase in list(enumerate(phases))[done:]:
-            if phase == "offline":
-                state, metrics = offline(state, offline_keys, methods, dataset.ring, jnp.int32(index))
-                iteration, agent_steps = index + 1, 0
-            else:
-                iteration = index + 1 - config.offline_iterations
-                agent_steps = iteration * config.iteration_steps
-                state, metrics = online(state, online_keys, methods, jnp.int32(iteration - 1))
-            metrics = jax.block_until_ready(metrics)
-            runs.check_finite(agent_steps, td_loss=metrics.td_loss, distillation_loss=metrics.distillation_loss)
-            line = (
-                f"{phase:>7} {iteration:2d}  score {np.mean(metrics.score):6.3f}  lambda {np.mean(metrics.coefficient):.3f}  "
-                f"td {np.mean(metrics.td_loss):.4f}  kl {np.mean(metrics.distillation_loss):.4f}"
-            )
-            seconds = bar.advance(updates[phase], config.seeds * config.iteration_steps * (phase == "online"), line, phase)
-            folder.rows += rows_of(metrics, config, phase, iteration, agent_steps, seconds)
-            folder.checkpoint(index + 1, state)
-        bar.console.print(f"trained in {clock(bar.elapsed)}\n")
-    finish(config, folder, environment, params, program, state, card)
+        seeds = list(range(config.seed, config.seed + config.seeds))
+        labels = [{"seed": seed} for seed in seeds]
+        state = run(config, program, dataset, seeds, [config.method] * config.seeds, labels, folder)
+        finish(config, folder, environment, params, program, state, teacher.card)
+    print(f"after {clock(time.perf_counter() - start)}")
+
+
+def open_folder(settings: Any, config: Config, teacher: teachers.Teacher) -> runs.RunFolder:
+    """The run's folder; `settings` and the teacher decide whether an earlier run in it may be resumed."""
+    folder = runs.RunFolder(
+        config.output, runs.settings(settings) | {"teacher_sha256": teacher.fingerprint()}, config.resume
+    )
+    if folder.moved_to:
+        print(f"the earlier run in {folder.path} is now in {folder.moved_to}")
+    return folder
 
 
 def finish(
-    config: Config, folder: runs.RunFolder, environment: Environment, params: Any, program: Train, state: State, card: teachers.Card
+    config: Config,
+    folder: runs.RunFolder,
+    environment: Environment,
+    params: Any,
+    program: Train,
+    state: State,
+    card: teachers.Card,
 ) -> None:
     """What a finished run leaves: the table, the learning curve, the first student as a teacher, and it playing."""
     agent_steps = config.online_iterations * config.iteration_steps
@@ -400,7 +476,13 @@ def finish(
     teachers.save(folder.path / "student", student)
     drawn = plotting.animate(folder.path / "student.gif", jax.random.key(config.seed), environment, params, student)
     print(summary)
-    files = ["learning_curve.png", "metrics.csv", "config.json", "student (a teacher for the next run)", *(["student.gif"] if drawn else [])]
+    files = [
+        "learning_curve.png",
+        "metrics.csv",
+        "config.json",
+        "student (a teacher for the next run)",
+        *(["student.gif"] if drawn else []),
+    ]
     print(f"\nin {folder.path}: {', '.join(files)}")
 
 

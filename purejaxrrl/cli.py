@@ -1,11 +1,15 @@
 """Command lines from frozen dataclasses: every field is a flag, its default and help come from the field."""
 
 import argparse
+import contextlib
 import dataclasses
+import sys
 import types
 import typing
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from purejaxrrl import runs
 
 Config = TypeVar("Config")
 
@@ -13,6 +17,24 @@ Config = TypeVar("Config")
 def option(default: Any, text: str) -> Any:
     """A dataclass field with a help text: `batch_size: int = option(32, "transitions in an update")`."""
     return dataclasses.field(default=default, metadata={"help": text})
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Ends the program with the message alone where what the user gave is at fault, or the run diverged or was stopped."""
+    try:
+        yield
+    except ValueError as error:
+        _exit(f"error: {error}", 2)
+    except runs.DivergenceError as error:
+        _exit(f"diverged: {error}", 1)
+    except KeyboardInterrupt:
+        _exit("stopped; the same command with --resume continues from the last checkpoint", 130)
+
+
+def _exit(message: str, status: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise SystemExit(status)
 
 
 def parser(config: type, description: str) -> argparse.ArgumentParser:
@@ -46,7 +68,9 @@ def _add_flag(flags: argparse.ArgumentParser, field: dataclasses.Field, hint: An
         element = typing.get_args(kind)[0]
         flags.add_argument(name, type=_list_of(element), default=field.default, metavar="A,B,...", help=text)
     else:
-        flags.add_argument(name, type=_number if kind is int else kind, default=field.default, metavar=kind.__name__.upper(), help=text)
+        flags.add_argument(
+            name, type=_number if kind is int else kind, default=field.default, metavar=kind.__name__.upper(), help=text
+        )
 
 
 def _without_none(hint: Any) -> Any:

@@ -33,14 +33,28 @@ def learning_curve(path: str | os.PathLike, rows: Sequence[dict[str, Any]], titl
     axes.axhline(1.0, color=_TEACHER, linestyle="--", linewidth=1.2, label="teacher")
     low, middle, high = _iqm_band(scores)
     axes.fill_between(times, low, high, color=_STUDENT, alpha=0.2, linewidth=0)
-    axes.plot(times, middle, color=_STUDENT, marker="o", markersize=3.5, label=f"student, IQM of {scores.shape[1]} seeds")
+    axes.plot(
+        times, middle, color=_STUDENT, marker="o", markersize=3.5, label=f"student, IQM of {scores.shape[1]} seeds"
+    )
     if times[0] < 0:
         axes.axvspan(times[0], 0, color="0.93", zorder=0)
         axes.text(times[0], 0.985, " offline", transform=axes.get_xaxis_transform(), va="top", color="0.4")
-    axes.set(xlabel="agent steps of the student", ylabel="teacher-normalised score", title=title, ylim=(min(0.0, low.min()), None))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 0 else "")
+    axes.set(
+        xlabel="agent steps of the student",
+        ylabel="teacher-normalised score",
+        title=title,
+        ylim=(min(0.0, low.min()), None),
+    )
+    axes.xaxis.set_major_formatter(_thousands)
     weaning_axes = axes.twinx()
-    weaning_axes.plot(times, coefficients.mean(1), color=_LAMBDA, linewidth=1.5, drawstyle="steps-pre", label="weaning coefficient λ (right)")
+    weaning_axes.plot(
+        times,
+        coefficients.mean(1),
+        color=_LAMBDA,
+        linewidth=1.5,
+        drawstyle="steps-pre",
+        label="weaning coefficient λ (right)",
+    )
     weaning_axes.set(ylim=(0, 1.05), ylabel="λ")
     handles = [*axes.get_legend_handles_labels()[0], *weaning_axes.get_legend_handles_labels()[0]]
     axes.legend(handles=handles, loc="lower right", frameon=False)
@@ -57,7 +71,9 @@ def _by_iteration(rows: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray
     offline = sum(phase == "offline" for phase, _, _ in moments)
     spacing = max((steps for _, _, steps in moments), default=1) / max(len(moments) - offline, 1) * 0.4
     times = [steps if phase == "online" else (iteration - offline) * spacing for phase, iteration, steps in moments]
-    return np.array(times, float), np.array([[values[phase, iteration, seed] for seed in seeds] for phase, iteration, _ in moments])
+    return np.array(times, float), np.array(
+        [[values[phase, iteration, seed] for seed in seeds] for phase, iteration, _ in moments]
+    )
 
 
 def _iqm_band(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -65,6 +81,85 @@ def _iqm_band(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     intervals = [evaluation.stratified_bootstrap_interval(row[:, None], replications=500) for row in scores]
     middle = [evaluation.interquartile_mean(row) for row in scores]
     return np.array([low for low, _ in intervals]), np.array(middle), np.array([high for _, high in intervals])
+
+
+def sweep(path: str | os.PathLike, rows: Sequence[dict[str, Any]], title: str) -> None:
+    """A sweep's learning curves and lambda by schedule, and the final scores as a heat map.
+
+    Args:
+      path: PNG to write.
+      rows: of the metrics, with `schedule`, `coefficient_0` and `temperature` for each run.
+    """
+    schedules = list(dict.fromkeys(row["schedule"] for row in rows))
+    settings = list(dict.fromkeys((row["coefficient_0"], row["temperature"]) for row in rows))
+    figure = Figure(figsize=(11, 7.2), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=(1, 0.9))
+    curves, weanings, heat = (
+        figure.add_subplot(grid[0, 0]),
+        figure.add_subplot(grid[0, 1]),
+        figure.add_subplot(grid[1, :]),
+    )
+    for number, schedule in enumerate(schedules):
+        chosen = [row for row in rows if row["schedule"] == schedule]
+        numbered = [row | {"seed": (row["coefficient_0"], row["temperature"], row["seed"])} for row in chosen]
+        colour = colormaps["tab10"](number % 10)
+        times, scores = _by_iteration(numbered, "score")
+        low, middle, high = _iqm_band(scores)
+        curves.fill_between(times, low, high, color=colour, alpha=0.12, linewidth=0)
+        curves.plot(times, middle, color=colour, label=schedule)
+        times, coefficients = _by_iteration(numbered, "coefficient")
+        weanings.plot(times, coefficients.mean(1), color=colour, drawstyle="steps-pre")
+    curves.axhline(1.0, color=_TEACHER, linestyle="--", linewidth=1.2, label="teacher")
+    curves.set(
+        xlabel="agent steps", ylabel="teacher-normalised score", title=f"{title}: IQM over the other settings and seeds"
+    )
+    weanings.set(xlabel="agent steps", ylabel="λ", title="weaning coefficient, mean", ylim=(0, 1.05))
+    for axes in (curves, weanings):
+        axes.xaxis.set_major_formatter(_thousands)
+        axes.spines[["top", "right"]].set_visible(False)
+    curves.legend(frameon=False, fontsize="small")
+    _heat_map(figure, heat, rows, schedules, settings)
+    figure.savefig(path, dpi=150)
+
+
+def _heat_map(
+    figure: Figure, axes: Any, rows: Sequence[dict[str, Any]], schedules: list[str], settings: list[tuple]
+) -> None:
+    """Mean final score: schedules down, (coefficient, temperature) across."""
+    moment = rows[-1]["phase"], rows[-1]["iteration"]
+    last = [row for row in rows if (row["phase"], row["iteration"]) == moment]
+    means = np.array(
+        [
+            [
+                np.mean(
+                    [
+                        row["score"]
+                        for row in last
+                        if (row["schedule"], row["coefficient_0"], row["temperature"]) == (schedule, *setting)
+                    ]
+                )
+                for setting in settings
+            ]
+            for schedule in schedules
+        ]
+    )
+    image = axes.imshow(means, aspect="auto", cmap="viridis")
+    axes.set_xticks(
+        range(len(settings)), [f"{coefficient:g}, T = {temperature:g}" for coefficient, temperature in settings]
+    )
+    axes.set_yticks(range(len(schedules)), schedules)
+    axes.set(xlabel="distillation coefficient, temperature", title="final teacher-normalised score, mean over seeds")
+    threshold = (means.min() + means.max()) / 2
+    for (row, column), value in np.ndenumerate(means):
+        axes.text(
+            column, row, f"{value:.2f}", ha="center", va="center", color="white" if value < threshold else "black"
+        )
+    figure.colorbar(image, ax=axes)
+
+
+def _thousands(value: float, _: int) -> str:
+    """An axis label; what lies before 0 is the offline phase, which has no agent steps."""
+    return f"{value / 1000:g}k" if value >= 0 else ""
 
 
 def animate(
@@ -102,6 +197,8 @@ def animate(
 def grid_image(channels: np.ndarray, scale: int = 24) -> np.ndarray:
     """A boolean image `[height, width, channels]` as uint8 RGB: a colour a channel, the last on top, black for none."""
     count = channels.shape[-1]
-    palette = np.vstack([[0, 0, 0], (np.array(colormaps["turbo"](np.linspace(0.08, 0.95, count)))[:, :3] * 255)]).astype(np.uint8)
+    palette = np.vstack(
+        [[0, 0, 0], (np.array(colormaps["turbo"](np.linspace(0.08, 0.95, count)))[:, :3] * 255)]
+    ).astype(np.uint8)
     topmost = (channels * (np.arange(count) + 1)).max(-1)
     return palette[topmost].repeat(scale, 0).repeat(scale, 1)

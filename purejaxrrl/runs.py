@@ -99,9 +99,13 @@ class RunFolder:
             found = json.loads((self.path / "config.json").read_text())
         except (OSError, json.JSONDecodeError):
             raise RunError(f"{self.path} holds no run of ours; give another --output") from None
-        differing = sorted(name for name in found.keys() | self._config.keys() if found.get(name) != self._config.get(name))
+        differing = sorted(
+            name for name in found.keys() | self._config.keys() if found.get(name) != self._config.get(name)
+        )
         if differing:
-            changes = ", ".join(f"{name} {found.get(name)!r} there, {self._config.get(name)!r} now" for name in differing)
+            changes = ", ".join(
+                f"{name} {found.get(name)!r} there, {self._config.get(name)!r} now" for name in differing
+            )
             raise RunError(f"{self.path} was run with other settings ({changes}); give the same, or another --output")
 
     def _move_aside(self) -> Path:
