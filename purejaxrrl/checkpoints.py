@@ -1,10 +1,12 @@
 """Pytrees of arrays on disk: orbax for the arrays, JSON for what is said of them, and one rename that makes both appear.
 
 A checkpoint is a folder with `arrays/` (orbax) and `about.json`. It is written beside its place under a temporary name and
-renamed when complete, so that a folder of that name is a whole checkpoint or none. Reading runs nobody's code.
+renamed when complete, so that a folder of that name is a whole checkpoint or none. One that is replaced is renamed first; a
+program that is killed between the two renames leaves it there, and it is read from there. Reading runs nobody's code.
 """
 
 import json
+import math
 import os
 import shutil
 import uuid
@@ -30,13 +32,12 @@ def save(path: str | os.PathLike, arrays: Any, about: dict[str, Any]) -> None:
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(temporary / "arrays", jax.tree.map(np.asarray, _by_name(arrays)))
     (temporary / _ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+    replaced = _replaced(path)
     if path.exists():
-        replaced = path.with_name(f".{path.name}.{uuid.uuid4().hex}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
         path.rename(replaced)
-        temporary.rename(path)
-        shutil.rmtree(replaced)
-    else:
-        temporary.rename(path)
+    temporary.rename(path)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def read_about(path: str | os.PathLike, kind: str, remedy: str) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def read_about(path: str | os.PathLike, kind: str, remedy: str) -> dict[str, Any
     Raises:
       CheckpointError: there is no folder, it is empty or half-written, or it is of another kind.
     """
-    path = Path(path)
+    path = _whole(path)
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; {remedy}")
     if not path.is_dir():
@@ -77,27 +78,50 @@ def load_arrays(path: str | os.PathLike, like: Any, remedy: str) -> Any:
     Raises:
       CheckpointError: the arrays are missing, damaged or not shaped like `like`.
     """
-    folder = Path(path).absolute() / "arrays"
+    folder = _whole(path) / "arrays"
     if not folder.is_dir():
         raise CheckpointError(f"{path} has no arrays: it is half-written; {remedy}")
     expected = _by_name(like)
-    # A zero-strided view has the shape and type of an array and takes no memory.
-    target = {name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) for name, leaf in expected.items()}
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            restored = checkpointer.restore(folder, target)
+            # As they were stored: given a target, orbax casts to its types without a word.
+            restored = checkpointer.restore(folder)
     except Exception as error:  # orbax and tensorstore raise many types for a damaged folder
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise CheckpointError(f"{path} cannot be restored ({reason}); it is damaged or holds something else; {remedy}") from error
+        raise CheckpointError(
+            f"{path} cannot be restored ({reason}); it is damaged or holds something else; {remedy}"
+        ) from error
+    if differing := sorted(expected.keys() ^ restored.keys()):
+        raise CheckpointError(
+            f"{path} does not hold what is expected (it differs in {', '.join(differing[:5])}); {remedy}"
+        )
     for name, leaf in expected.items():
-        stored = restored[name]
+        stored = np.asarray(restored[name])
         if (stored.shape, stored.dtype) != (tuple(leaf.shape), np.dtype(leaf.dtype)):
             raise CheckpointError(
                 f"{path}: {name} is {stored.dtype} {stored.shape}, expected {np.dtype(leaf.dtype)} {tuple(leaf.shape)}; {remedy}"
             )
-    return jax.tree.unflatten(jax.tree.structure(like), list(restored[name] for name in expected))
+    leaves = iter(restored[name] for name in expected)
+    return jax.tree.map(lambda leaf: next(leaves) if math.prod(leaf.shape) else np.zeros(leaf.shape, leaf.dtype), like)
+
+
+def _replaced(path: Path) -> Path:
+    """Where `save` keeps the checkpoint that it replaces for a moment."""
+    return path.with_name(f".{path.name}.replaced")
+
+
+def _whole(path: str | os.PathLike) -> Path:
+    """`path`, or where its checkpoint is if `save` was killed while it replaced it."""
+    path = Path(path).absolute()
+    return _replaced(path) if not path.exists() and _replaced(path).exists() else path
 
 
 def _by_name(tree: Any) -> dict[str, Any]:
-    """The leaves by their path in the tree: orbax then sees one flat dictionary, whatever the containers are."""
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
+    """The leaves by their path in the tree: orbax then sees one flat dictionary, whatever the containers are.
+
+    Arrays of no elements, which orbax refuses, are left out; their shapes say all there is to them.
+    """
+    named = (
+        (jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in jax.tree.leaves_with_path(tree)
+    )
+    return {name: leaf for name, leaf in named if math.prod(leaf.shape)}

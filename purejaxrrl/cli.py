@@ -85,7 +85,7 @@ def _number(text: str) -> int:
         return int(text)
     except ValueError:
         value = float(text)
-        if value != int(value):
+        if not value.is_integer():
             raise
         return int(value)
 

@@ -75,7 +75,9 @@ def _relabel(memory: replay.ReplayMemory, ring: replay.Step, teacher: Teacher) -
 
 def save(path: str | os.PathLike, dataset: Dataset, teacher: Teacher) -> None:
     """Writes the data as a folder, atomically."""
-    memory = dataclasses.asdict(dataset.memory) | {"observation_dtype": str(jnp.dtype(dataset.memory.observation_dtype))}
+    memory = dataclasses.asdict(dataset.memory) | {
+        "observation_dtype": str(jnp.dtype(dataset.memory.observation_dtype))
+    }
     about = {"kind": KIND, "format": 1, "teacher": teacher.fingerprint(), "memory": memory}
     checkpoints.save(path, dataset.ring, about)
 
@@ -89,10 +91,11 @@ def load(path: str | os.PathLike, teacher: Teacher) -> Dataset:
     about = checkpoints.read_about(path, KIND, _REMEDY)
     if about.get("teacher") != teacher.fingerprint():
         raise checkpoints.CheckpointError(f"{path} holds the data of another teacher; {_REMEDY}")
-    fields = about["memory"]
-    memory = replay.ReplayMemory(
-        **fields
-        | {"observation_shape": tuple(fields["observation_shape"]), "observation_dtype": jnp.dtype(fields["observation_dtype"])}
-    )
+    try:
+        fields = about["memory"]
+        shape, dtype = tuple(fields["observation_shape"]), jnp.dtype(fields["observation_dtype"])
+        memory = replay.ReplayMemory(**fields | {"observation_shape": shape, "observation_dtype": dtype})
+    except (KeyError, TypeError, ValueError) as error:
+        raise checkpoints.CheckpointError(f"{path}: the memory is not one of ours ({error}); {_REMEDY}") from error
     ring = checkpoints.load_arrays(path, jax.eval_shape(memory.init), _REMEDY)
     return Dataset(memory, jax.tree.map(jnp.asarray, ring))

@@ -1,0 +1,117 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import rlax
+from scipy.special import log_softmax, rel_entr, softmax
+
+from purejaxrrl import losses, teachers
+
+GENERATOR = np.random.default_rng(0)
+Q_VALUES, TARGET_Q_VALUES, TEACHER = GENERATOR.normal(size=(3, 64, 4)).astype(np.float32) * 2
+ACTIONS = GENERATOR.integers(0, 4, 64)
+RETURNS = GENERATOR.normal(size=64).astype(np.float32)
+DISCOUNTS = np.where(GENERATOR.random(64) < 0.3, 0.0, 0.97).astype(np.float32)
+TEMPERATURE = 0.3
+
+
+def td_loss(q_values, target_q_values):
+    return losses.q_learning(q_values, ACTIONS, target_q_values, RETURNS, DISCOUNTS)
+
+
+def test_q_learning_is_the_huber_loss_of_rlax_td_errors():
+    errors = jax.vmap(rlax.q_learning)(Q_VALUES, ACTIONS, RETURNS, DISCOUNTS, TARGET_Q_VALUES)
+    assert (abs(errors) > 1).any() and (abs(errors) < 1).any()
+    np.testing.assert_allclose(td_loss(Q_VALUES, TARGET_Q_VALUES), rlax.huber_loss(errors), rtol=1e-5, atol=1e-6)
+
+
+def test_q_learning_by_hand():
+    # Targets 1 + 0.5 * 4 = 3 (error 1.5: linear), 1 (terminated; error 0.5: quadratic), 1 + 0.5 * -1 = 0.5 (error 0).
+    loss = losses.q_learning(
+        q_values=jnp.array([[1.5, 9.0], [9.0, 0.5], [0.5, 9.0]]),
+        actions=jnp.array([0, 1, 0]),
+        target_q_values=jnp.array([[2.0, 4.0], [7.0, 7.0], [-2.0, -1.0]]),
+        n_step_return=jnp.ones(3),
+        discount=jnp.array([0.5, 0.0, 0.5]),
+    )
+    np.testing.assert_allclose(loss, [1.0, 0.125, 0.0])
+
+
+def test_the_gradient_of_q_learning_is_the_clipped_error_at_the_chosen_action():
+    gradient = jax.grad(lambda q_values: td_loss(q_values, TARGET_Q_VALUES).sum())(Q_VALUES)
+    expected = np.zeros_like(Q_VALUES)
+    for row, action in enumerate(ACTIONS):
+        target = RETURNS[row] + DISCOUNTS[row] * TARGET_Q_VALUES[row].max()
+        expected[row, action] = np.clip(Q_VALUES[row, action] - target, -1.0, 1.0)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_q_learning_sends_no_gradient_to_the_target():
+    # As Q-learning without a target network would: the same values on both sides.
+    both = jax.grad(lambda q_values: td_loss(q_values, q_values).sum())(Q_VALUES)
+    one = jax.grad(lambda q_values: td_loss(q_values, Q_VALUES).sum())(Q_VALUES)
+    np.testing.assert_array_equal(both, one)
+    target_gradient = jax.grad(lambda target: td_loss(Q_VALUES, target).sum())(TARGET_Q_VALUES)
+    assert not target_gradient.any()
+
+
+def test_distillation_is_the_kl_divergence_from_teacher_to_student():
+    divergence = losses.distillation(jax.nn.log_softmax(TEACHER), Q_VALUES, TEMPERATURE)
+    teacher, student = softmax(TEACHER.astype(np.float64), -1), softmax(Q_VALUES.astype(np.float64) / TEMPERATURE, -1)
+    np.testing.assert_allclose(divergence, rel_entr(teacher, student).sum(-1), rtol=1e-4)
+
+
+def test_distillation_equals_rlax_at_one_temperature_for_both():
+    log_policy = teachers.log_policy(TEACHER, "q_values", TEMPERATURE)
+    divergence = losses.distillation(log_policy, Q_VALUES, TEMPERATURE)
+    expected = rlax.categorical_kl_divergence(TEACHER, Q_VALUES, TEMPERATURE)
+    np.testing.assert_allclose(divergence, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_distillation_of_a_student_that_plays_as_its_teacher_is_zero():
+    shifted = TEACHER + 5.0  # another value function, the same policy
+    divergence = losses.distillation(teachers.log_policy(TEACHER, "q_values", 0.1), shifted, 0.1)
+    np.testing.assert_allclose(divergence, 0.0, atol=1e-4)
+
+
+def test_the_gradient_of_distillation_is_the_difference_of_the_policies():
+    log_policy = log_softmax(TEACHER, -1)
+    gradient = jax.grad(lambda q_values: losses.distillation(log_policy, q_values, TEMPERATURE).sum())(Q_VALUES)
+    expected = (softmax(Q_VALUES / TEMPERATURE, -1) - softmax(TEACHER, -1)) / TEMPERATURE
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "log_policy",
+    [
+        np.array([[0.0, -np.inf, -np.inf, -np.inf]], np.float32),
+        np.array([[np.log(0.5), -np.inf, np.log(0.5), -np.inf]], np.float32),
+        # Q-values 300 apart at temperature 0.1 underflow.
+        np.asarray(teachers.log_policy(np.array([[300.0, 0.0, -300.0, 1.0]], np.float32), "q_values", 0.1)),
+    ],
+)
+def test_actions_that_the_teacher_never_takes_bring_in_no_nan(log_policy):
+    divergence, gradient = jax.value_and_grad(
+        lambda q_values: losses.distillation(log_policy, q_values, TEMPERATURE).sum()
+    )(Q_VALUES[:1])
+    teacher, student = np.exp(log_policy.astype(np.float64)), softmax(Q_VALUES[:1].astype(np.float64) / TEMPERATURE, -1)
+    np.testing.assert_allclose(divergence, rel_entr(teacher, student).sum(), rtol=1e-4)
+    np.testing.assert_allclose(gradient, (student - teacher) / TEMPERATURE, rtol=1e-4, atol=1e-6)
+
+
+def test_a_student_certain_of_another_action_gets_a_large_but_finite_loss():
+    divergence, gradient = jax.value_and_grad(
+        lambda q_values: losses.distillation(jnp.array([[0.0, -jnp.inf]]), q_values, 0.1).sum()
+    )(jnp.array([[-500.0, 500.0]]))
+    np.testing.assert_allclose(divergence, 10_000.0, rtol=1e-5)
+    np.testing.assert_allclose(gradient, [[-10.0, 10.0]], rtol=1e-5)
+
+
+def test_chosen_picks_the_actions_values():
+    np.testing.assert_array_equal(losses.chosen(Q_VALUES, ACTIONS), Q_VALUES[np.arange(64), ACTIONS])
+
+
+def test_weighted_mean_leaves_out_what_weighs_nothing():
+    values, weights = RETURNS, (GENERATOR.random(64) < 0.7).astype(np.float32)
+    np.testing.assert_allclose(losses.weighted_mean(values, weights), values[weights > 0].mean(), rtol=1e-5)
+    assert losses.weighted_mean(values, np.zeros(64, np.float32)) == 0.0
