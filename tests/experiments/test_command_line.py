@@ -1,0 +1,175 @@
+"""The main experiment as its user meets it: the files it leaves, being killed and resumed, and wrong inputs."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import reincarnate
+from PIL import Image
+from tiny import flags
+
+from purejaxrrl import teachers
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+ITERATIONS = 5
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(EXPERIMENTS / "reincarnate.py"), *arguments]
+
+
+def long_flags(folder: Path, **options) -> list[str]:
+    return flags(teacher=folder, offline_iterations=1, online_iterations=ITERATIONS - 1, **options)
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    """All that is measured, timings excepted."""
+    with (folder / "metrics.csv").open() as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(teacher_folder, tmp_path_factory):
+    """A finished run: its folder and what it printed."""
+    output = tmp_path_factory.mktemp("uninterrupted") / "run"
+    data = output.with_name("data")
+    done = subprocess.run(
+        command(*long_flags(teacher_folder, output=output, data=data)), check=True, capture_output=True, text=True
+    )
+    return output, data, done.stdout
+
+
+def killed(arguments: list[str], when, patience: float = 240.0) -> None:
+    """Runs the command and kills it the moment `when()` is true."""
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + patience
+    while not when():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "the run never came to where it was to be killed"
+        time.sleep(0.0005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_run_leaves_its_results(uninterrupted):
+    output, _, printed = uninterrupted
+    assert {"learning_curve.png", "metrics.csv", "config.json", "student", "student.gif", "summary.txt"} <= set(
+        os.listdir(output)
+    )
+    with Image.open(output / "learning_curve.png") as image:
+        assert image.size[0] > 600
+    with Image.open(output / "student.gif") as image:
+        assert image.n_frames > 1
+    rows = metrics(output)
+    assert len(rows) == 2 * ITERATIONS
+    assert {"phase", "iteration", "seed", "agent_steps", "score", "coefficient", "td_loss", "distillation_loss"} <= set(
+        rows[0]
+    )
+    assert json.loads((output / "config.json").read_text())["n_step"] == 3
+    for word in ("teacher", "random policy", "student, IQM of 2 seeds", "95% interval", "frames", "lambda", "left"):
+        assert word in printed
+
+
+@pytest.mark.parametrize("moment", ["between iterations", "while saving"])
+def test_a_killed_run_resumes_to_the_same_metrics(moment, uninterrupted, teacher_folder, tmp_path):
+    expected, data, _ = uninterrupted
+    output = tmp_path / "run"
+    arguments = long_flags(teacher_folder, output=output, data=data)
+    if moment == "between iterations":
+        killed(arguments, lambda: (output / "checkpoints" / "000002").exists())
+    else:
+        killed(
+            arguments,
+            lambda: (output / "checkpoints" / "000001").exists() and any(output.glob("checkpoints/.*.partial")),
+        )
+        assert not (output / "checkpoints" / f"{ITERATIONS:06d}").exists()
+    resumed = subprocess.run(command(*arguments, "--resume"), check=True, capture_output=True, text=True)
+    assert "offline  1" not in resumed.stdout  # it did not begin again
+    assert metrics(output) == metrics(expected)
+    assert teachers.load(output / "student").fingerprint() == teachers.load(expected / "student").fingerprint()
+
+
+def test_a_student_is_a_teacher_for_the_next_run(uninterrupted, tmp_path):
+    output, _, _ = uninterrupted
+    card = teachers.load(output / "student").card
+    if not card.score > card.random_score:
+        pytest.skip("this tiny student is no better than random")
+    arguments = flags(teacher=output / "student", output=tmp_path / "run", data=tmp_path / "data", online_iterations=1)
+    subprocess.run(command(*arguments), check=True, capture_output=True)
+
+
+def run_main(monkeypatch, capsys, *arguments: str) -> str:
+    """The message with which main refuses these arguments."""
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments])
+    with pytest.raises(SystemExit) as exit:
+        reincarnate.main()
+    assert exit.value.code == 2
+    return capsys.readouterr().err
+
+
+WRONG = {
+    "an unknown game": (["--environment=minatar/brekout"], r"unknown environment 'minatar/brekout'.*minatar/breakout"),
+    "no seeds": (["--seeds=0"], r"--seeds is 0; it must be at least 1"),
+    "a missing teacher": (["--teacher={tmp}/none"], r"none does not exist; give a teacher's folder"),
+    "an empty teacher": (["--teacher={tmp}"], r"is empty"),
+    "another game's teacher": (["--teacher={teacher}", "--environment=minatar/asterix"], r"trained on 'minatar/breakout', not 'minatar/asterix'"),
+    "a ring smaller than a batch": (["--capacity=16"], r"batch of 32 is larger than the replay memory's capacity of 16"),
+    "a ring smaller than n steps": (["--capacity=40", "--teacher={teacher}"], r"too few for 5-step returns; take at least 48"),
+    "a ring that has no whole rows": (["--capacity=1001", "--teacher={teacher}"], r"1001 does not divide into rows of 8"),
+    "an empty batch": (["--batch-size=0"], r"batch_size is 0"),
+    "updates that do not fit the environments": (["--steps-per-update=3"], r"every 3 agent steps and 8 environments do not fit"),
+    "an iteration that does not divide": (["--iteration-steps=1234"], r"1234 agent steps is not a multiple of the 1000"),
+    "offline updates that do not divide": (["--offline-updates=300"], r"300 is not a multiple of --target-period 250"),
+    "too long returns": (["--n-step=9"], r"--n-step is 9; it must lie between 1 and --max-n-step"),
+    "an unknown schedule": (["--weaning=cosin"], r"unknown weaning schedule 'cosin'; the nearest are cosine"),
+    "a temperature of 0": (["--student-temperature=0"], r"--student-temperature is 0.0"),
+    "an unknown network": (["--network=cnn", "--teacher={teacher}"], r"unknown network 'cnn'; the nearest are minatar_cnn"),
+    "a flag that is not one": (["--sed=3"], r"unrecognized arguments: --sed=3"),
+    "a number that is none": (["--seeds=four"], r"invalid integer value: 'four'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_refused_with_the_value_and_the_remedy(case, monkeypatch, capsys, tmp_path, teacher_folder):
+    import re
+
+    arguments, message = WRONG[case]
+    (tmp_path / "empty").mkdir()
+    places = {"tmp": tmp_path / "empty", "teacher": teacher_folder}
+    arguments = [argument.format(**places) for argument in arguments]
+    error = run_main(monkeypatch, capsys, f"--output={tmp_path / 'run'}", f"--data={tmp_path / 'data'}", *arguments)
+    assert re.search(message, error), error
+    assert "Traceback" not in error
+
+
+def test_another_runs_settings_are_not_resumed(uninterrupted, monkeypatch, capsys, teacher_folder):
+    output, data, _ = uninterrupted
+    arguments = long_flags(teacher_folder, output=output, data=data, discount=0.9)
+    error = run_main(monkeypatch, capsys, *arguments, "--resume")
+    assert "discount 0.99 there, 0.9 now" in error
+
+
+def test_an_earlier_run_is_moved_aside_not_overwritten(tmp_path):
+    from purejaxrrl import runs
+
+    first = runs.RunFolder(tmp_path / "run", {"seed": 0}, resume=False)
+    (first.path / "precious").write_text("trained for a week")
+    second = runs.RunFolder(tmp_path / "run", {"seed": 1}, resume=False)
+    assert (second.moved_to / "precious").read_text() == "trained for a week"
+    assert not (second.path / "precious").exists()
+
+
+def test_help_names_every_setting_with_its_default(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", "--help"])
+    with pytest.raises(SystemExit):
+        reincarnate.main()
+    text = " ".join(capsys.readouterr().out.split())
+    for setting in ("--environment", "--teacher", "--seeds", "--weaning", "--resume"):
+        assert setting in text
+    assert "of the distillation loss, times lambda (default: 3.0)" in text
