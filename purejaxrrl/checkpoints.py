@@ -31,6 +31,8 @@ def save(path: str | os.PathLike, arrays: Any, about: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(temporary / "arrays", jax.tree.map(np.asarray, _by_name(arrays)))
+    # orbax's own mark of completeness, which names the temporary folder; ours is the rename below.
+    (temporary / "arrays" / "commit_success.txt").unlink(missing_ok=True)
     (temporary / _ABOUT).write_text(json.dumps(about, indent=2) + "\n")
     replaced = _replaced(path)
     if path.exists():

@@ -10,7 +10,11 @@ import optax
 
 
 def q_learning(
-    q_values: chex.Array, actions: chex.Array, target_q_values: chex.Array, n_step_return: chex.Array, discount: chex.Array
+    q_values: chex.Array,
+    actions: chex.Array,
+    target_q_values: chex.Array,
+    n_step_return: chex.Array,
+    discount: chex.Array,
 ) -> chex.Array:
     """Huber loss of the n-step temporal-difference error (Mnih et al., 2015; the loss is quadratic up to 1).
 

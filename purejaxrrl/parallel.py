@@ -14,7 +14,9 @@ def devices_for(num_runs: int) -> list[jax.Device]:
     return devices[:count]
 
 
-def over_runs(function: Callable[..., Any], num_runs: int, per_run: tuple[bool, ...], donate: tuple[int, ...] = ()) -> Callable:
+def over_runs(
+    function: Callable[..., Any], num_runs: int, per_run: tuple[bool, ...], donate: tuple[int, ...] = ()
+) -> Callable:
     """`jax.jit` of `function` vmapped over runs, each local device taking an equal share of them.
 
     Every device executes its runs alone: nothing is communicated, so that a device whose runs' episodes end early does not

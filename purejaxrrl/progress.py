@@ -22,7 +22,9 @@ class ProgressBar:
         self.console = Console(highlight=False, soft_wrap=True)
         columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}")
         self._progress = Progress(*columns, console=self.console, transient=True)
-        self._task = self._progress.add_task("training", total=total_updates, completed=done_updates, status="compiling")
+        self._task = self._progress.add_task(
+            "training", total=total_updates, completed=done_updates, status="compiling"
+        )
 
     def __enter__(self) -> "ProgressBar":
         if self.console.is_terminal:

@@ -39,7 +39,9 @@ def weaning(kind: str, steps: float, floor: float = 0.01, drops: float = 4.0) ->
         nearest = difflib.get_close_matches(kind, SCHEDULES, n=2, cutoff=0.3) or list(SCHEDULES)
         raise ValueError(f"unknown weaning schedule {kind!r}; the nearest are {', '.join(nearest)}")
     if not steps > 0:
-        raise ValueError(f"weaning is over after {steps} agent steps; that must be more than 0 (schedule 'none' never starts)")
+        raise ValueError(
+            f"weaning is over after {steps} agent steps; that must be more than 0 (schedule 'none' never starts)"
+        )
     if not 0.0 < floor <= 1.0:
         raise ValueError(f"the weaning floor is {floor}; it must lie in (0, 1]")
     if not drops >= 1:
@@ -48,7 +50,7 @@ def weaning(kind: str, steps: float, floor: float = 0.01, drops: float = 4.0) ->
 
 
 def _return_driven(weaning: Weaning, progress: chex.Array, score: chex.Array) -> chex.Array:
-    return _until_complete(progress, jnp.maximum(1.0 - score, 0.0))
+    return _until_complete(progress, jnp.clip(1.0 - score, 0.0, 1.0))
 
 
 def _linear(weaning: Weaning, progress: chex.Array, score: chex.Array) -> chex.Array:
@@ -99,7 +101,8 @@ def weaning_coefficient(
 ) -> chex.Array:
     """lambda, float32 scalar in [0, 1].
 
-    "return_driven" is the paper's rule, 1[t < t_0] max(1 - score, 0) (Agarwal et al., 2022, section 4.1).
+    "return_driven" is the paper's rule, 1[t < t_0] max(1 - score, 0) (Agarwal et al., 2022, section 4.1); a student below
+    the random policy, whose score is negative, counts as one that scores 0.
 
     Args:
       agent_steps: the student's own, so far.

@@ -190,7 +190,9 @@ def check_batch(capacity: int, batch_size: int) -> None:
         raise ValueError(f"a batch of {batch_size} is larger than the replay memory's capacity of {capacity}")
 
 
-def memory_for(environment: Environment, params: Any, capacity: int, num_environments: int, max_n_step: int) -> ReplayMemory:
+def memory_for(
+    environment: Environment, params: Any, capacity: int, num_environments: int, max_n_step: int
+) -> ReplayMemory:
     """The ring for an environment's observations and actions; see `ReplayMemory` for what it raises."""
     observation, _ = jax.eval_shape(lambda key: environment.reset(key, params), jax.random.key(0))
     return ReplayMemory(

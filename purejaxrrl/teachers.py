@@ -84,7 +84,13 @@ def from_network(network: networks.Description, params: Any, card: Card) -> Teac
 
 
 def score(
-    key: chex.PRNGKey, apply: Callable, weights: Any, environment: Environment, params: Any, epsilon: float, episodes: int
+    key: chex.PRNGKey,
+    apply: Callable,
+    weights: Any,
+    environment: Environment,
+    params: Any,
+    epsilon: float,
+    episodes: int,
 ) -> float:
     """The mean return of playing epsilon-greedily in `apply(weights, observations)`; consumes `key`."""
 
@@ -153,11 +159,15 @@ def check_fits(teacher: Teacher, environment: Environment) -> None:
     card = teacher.card
     shape = tuple(environment.observation_space(environment.default_params).shape)
     if card.environment != environment.name:
-        raise ValueError(f"the teacher was trained on {card.environment!r}, not {environment.name!r}; pass a teacher for it")
+        raise ValueError(
+            f"the teacher was trained on {card.environment!r}, not {environment.name!r}; pass a teacher for it"
+        )
     if card.num_actions != environment.num_actions:
         raise ValueError(f"the teacher has {card.num_actions} actions and {environment.name} {environment.num_actions}")
     if tuple(card.observation_shape) != shape:
-        raise ValueError(f"the teacher sees observations {tuple(card.observation_shape)} and {environment.name} makes {shape}")
+        raise ValueError(
+            f"the teacher sees observations {tuple(card.observation_shape)} and {environment.name} makes {shape}"
+        )
     if not card.score > card.random_score:
         raise ValueError(
             f"the teacher's score of {card.score} is not above the random policy's {card.random_score}, so scores cannot be "
@@ -172,7 +182,9 @@ def save(path: str | os.PathLike, teacher: Teacher) -> None:
       ValueError: its network is not one of `networks`, so that nobody could load it.
     """
     if teacher.network is None:
-        raise ValueError("a teacher whose apply is a function of its own cannot be saved; describe it with networks.describe")
+        raise ValueError(
+            "a teacher whose apply is a function of its own cannot be saved; describe it with networks.describe"
+        )
     about = {"kind": KIND, "format": 1, "card": dataclasses.asdict(teacher.card), "network": teacher.network.to_json()}
     checkpoints.save(path, teacher.params, about)
 
@@ -188,7 +200,9 @@ def load(path: str | os.PathLike) -> Teacher:
         card = Card(**about["card"] | {"observation_shape": tuple(about["card"]["observation_shape"])})
         network = networks.Description.from_json(about["network"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise checkpoints.CheckpointError(f"{path}: the card or network is not one of ours ({error}); {_REMEDY}") from error
+        raise checkpoints.CheckpointError(
+            f"{path}: the card or network is not one of ours ({error}); {_REMEDY}"
+        ) from error
     params = checkpoints.load_arrays(path, jax.eval_shape(network.init, jax.random.key(0)), _REMEDY)
     return from_network(network, jax.tree.map(jnp.asarray, params), card)
 

@@ -83,7 +83,9 @@ def select(condition: chex.Array, on_true: Any, on_false: Any) -> Any:
     """`jnp.where` over two pytrees; `condition` (bool `[...]`) is broadcast over each leaf's trailing axes."""
 
     def pick(true_leaf: chex.Array, false_leaf: chex.Array) -> chex.Array:
-        return jnp.where(condition.reshape(condition.shape + (1,) * (true_leaf.ndim - condition.ndim)), true_leaf, false_leaf)
+        return jnp.where(
+            condition.reshape(condition.shape + (1,) * (true_leaf.ndim - condition.ndim)), true_leaf, false_leaf
+        )
 
     return jax.tree.map(pick, on_true, on_false)
 
