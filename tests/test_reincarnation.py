@@ -22,7 +22,7 @@ def coefficient(kind, agent_steps, score=0.0, previous=1.0, **options):
         (0, 0.0, 1.0),
         (0, 0.3, 0.7),
         (999, 0.25, 0.75),
-        (500, -0.5, 1.5),  # worse than the random policy: the paper's formula has no upper bound
+        (500, -0.5, 1.0),  # worse than the random policy: as if it were the random policy
         (500, 1.0, 0.0),
         (500, 1.7, 0.0),
         (1000, 0.25, 0.0),  # t < t_0 no longer holds
