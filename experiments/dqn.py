@@ -241,6 +241,7 @@ def add_longer_run(path: Path, config: Config, state: State, environment: Enviro
 
 
 def main() -> None:
+    parallel.use_cores()
     config = cli.parse(Config, __doc__)
     with cli.user_errors():
         environment = purejaxrrl.make(config.environment)

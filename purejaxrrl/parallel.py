@@ -1,10 +1,27 @@
 """Many runs as one program: vmapped, and split over the devices that there are."""
 
+import contextlib
+import os
 from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax.sharding import Mesh, PartitionSpec
+
+
+def use_cores() -> None:
+    """Makes each CPU core a device, so that `over_runs` gives every core its share of the runs.
+
+    On one device XLA spreads only the large matrix products over the cores, and everything else runs on one of them.
+
+    Call it first: once JAX has started its backends, or where `XLA_FLAGS` says how many host devices there are, it changes
+    nothing. Accelerators are not concerned.
+    """
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with contextlib.suppress(RuntimeError):  # the backends have started
+        jax.config.update("jax_num_cpu_devices", cores)
 
 
 def devices_for(num_runs: int) -> list[jax.Device]:
@@ -44,4 +61,6 @@ def over_runs(
         out_specs=PartitionSpec("runs"),
         check_vma=False,
     )
-    return jax.jit(sharded, donate_argnums=donate)
+    # Cores that each have runs of their own have no time to help another with its matrix products.
+    options = {"xla_cpu_multi_thread_eigen": False} if devices[0].platform == "cpu" else None
+    return jax.jit(sharded, donate_argnums=donate, compiler_options=options)

@@ -10,6 +10,7 @@ first line says what it is: versions, updates in a call, and what the compiler s
 
 import functools
 import json
+import math
 import os
 import sys
 import time
@@ -19,8 +20,8 @@ ENVIRONMENTS, BATCH, CAPACITY = 10, 128, 100_000
 STEPS_PER_UPDATE, TARGET_STEPS = 10, 500
 
 
-def ours(steps: int, warm_up: int, folder: str = ""):
-    """(train(key), environments(key), updates of a call, description) of experiments/dqn.py."""
+def ours(steps: int, warm_up: int):
+    """(train(key), environments(key), updates in a call, memory(keys)) of experiments/dqn.py."""
     import jax
     import jax.numpy as jnp
 
@@ -48,7 +49,7 @@ def ours(steps: int, warm_up: int, folder: str = ""):
         )
 
     updates = config.cadence.updates_per_cycle * (config.cadence.cycles_per_iteration - warm_up // STEPS_PER_UPDATE + 1)
-    return train, environments, updates, program
+    return train, environments, updates, functools.partial(memory, program)
 
 
 def purejaxrl(steps: int, warm_up: int, folder: str):
@@ -81,6 +82,21 @@ def purejaxrl(steps: int, warm_up: int, folder: str):
     return train, environments, (steps - warm_up) // STEPS_PER_UPDATE, None
 
 
+def memory(program, keys) -> dict[str, int]:
+    """Bytes of our iteration (without evaluation) over those seeds, its state donated: the ring, the state, and the compiler's."""
+    import jax
+    import jax.numpy as jnp
+
+    state = jax.eval_shape(jax.vmap(program.init), keys)
+    online = jax.vmap(lambda state, key: program.online(state, tuple(jax.random.split(key)), jnp.int32(0)))
+    analysis = jax.jit(online, donate_argnums=0).lower(state, keys).compile().memory_analysis()
+    size = lambda tree: sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))  # noqa: E731
+    return {
+        "ring": size(state.ring), "state": size(state), "arguments": analysis.argument_size_in_bytes,
+        "aliased": analysis.alias_size_in_bytes, "temporary": analysis.temp_size_in_bytes,
+    }  # fmt: skip
+
+
 def step_randomly(key, reset, step, steps: int):
     """Steps the environments of one seed with random actions for `steps` agent steps in total, and does nothing else."""
     import jax
@@ -104,17 +120,27 @@ def main() -> None:
     steps, warm_up, seeds = int(steps), int(warm_up), int(seeds)
     import jax
 
-    train, environments, updates, program = (ours if side == "ours" else purejaxrl)(steps, warm_up, *folder)
+    if side == "ours":
+        from purejaxrrl import parallel
+
+        parallel.use_cores()
+        train, environments, updates, memory_of = ours(steps, warm_up)
+        over_runs = functools.partial(parallel.over_runs, num_runs=seeds, per_run=(True,))
+    else:
+        train, environments, updates, memory_of = purejaxrl(steps, warm_up, *folder)
+        over_runs = lambda function: jax.jit(jax.vmap(function))  # noqa: E731
+
     keys = jax.random.split(jax.random.PRNGKey(0), seeds)
     compiled = {
-        "train": jax.jit(jax.vmap(train)).lower(keys).compile(),
-        "environments": jax.jit(jax.vmap(environments)).lower(keys).compile(),
+        "train": over_runs(train).lower(keys).compile(),
+        "environments": over_runs(environments).lower(keys).compile(),
     }
     for call in compiled.values():  # the first call of a compiled program also allocates
         jax.block_until_ready(call(keys))
-    print(
-        json.dumps({"python": sys.version.split()[0], "jax": jax.__version__, "updates": seeds * updates}), flush=True
-    )
+    about = {"python": sys.version.split()[0], "jax": jax.__version__, "updates": seeds * updates}
+    if memory_of:
+        about["memory"] = memory_of(keys)
+    print(json.dumps(about), flush=True)
     for line in sys.stdin:
         start = time.perf_counter()
         jax.block_until_ready(compiled[line.strip()](keys))
