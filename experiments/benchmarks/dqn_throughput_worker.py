@@ -57,8 +57,7 @@ def purejaxrl(steps: int, warm_up: int, folder: str):
     import jax
 
     sys.modules["wandb"] = types.ModuleType("wandb")
-    if not hasattr(jax, "tree_map"):
-        jax.tree_map = jax.tree.map
+    jax.tree_map = jax.tree.map  # newer versions of JAX have only the second name
     sys.path.insert(0, os.path.join(folder, "purejaxrl"))
     import dqn
     import gymnax
