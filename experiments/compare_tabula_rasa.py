@@ -15,7 +15,7 @@ import numpy as np
 import reincarnate
 
 import purejaxrrl
-from purejaxrrl import cli, evaluation, runs, teachers
+from purejaxrrl import cli, evaluation, parallel, runs, teachers
 from purejaxrrl.cli import option
 from purejaxrrl.environments import minatar
 from purejaxrrl.progress import clock
@@ -31,7 +31,7 @@ class Config:
     output: str = option("runs/compare_tabula_rasa", "folder to write to; earlier runs there are moved aside")
     resume: bool = option(False, "keep what is finished in --output and go on")
     seed: int = option(0, "of the first run; the others follow")
-    seeds: int = option(5, "runs of each game and method")
+    seeds: int = option(6, "runs of each game and method")
 
     def student(self, game: str, method: str) -> reincarnate.Config:
         folder = Path(self.output) / game / method.replace(", n = ", "_n").lower()
@@ -81,6 +81,7 @@ def table(scores: dict[tuple[str, str], np.ndarray], cards: dict[str, teachers.C
 
 
 def main() -> None:
+    parallel.use_cores()
     config = cli.parse(Config, __doc__)
     start = time.perf_counter()
     scores: dict[tuple[str, str], np.ndarray] = {}

@@ -56,10 +56,10 @@ class Config:
     seed: int = option(0, "of the first run; the others follow")
     seeds: int = option(4, "runs trained side by side")
 
-    offline_iterations: int = option(10, "iterations on the teacher's data; 0: none")
-    offline_updates: int = option(2_500, "updates in each of them")
+    offline_iterations: int = option(5, "iterations on the teacher's data; 0: none")
+    offline_updates: int = option(2_000, "updates in each of them")
     online_iterations: int = option(10, "iterations in which the student plays")
-    iteration_steps: int = option(20_000, "agent steps in each of them")
+    iteration_steps: int = option(10_000, "agent steps in each of them")
     evaluation_episodes: int = option(32, "episodes of the evaluation after each iteration, side by side")
     card_episodes: int = option(256, "episodes of the scores on the saved student's card")
 
@@ -77,16 +77,16 @@ class Config:
     weaning: str = option(
         "return_driven", "schedule of lambda: return_driven, linear, cosine, exponential, step, constant, none"
     )
-    weaning_steps: int = option(120_000, "agent steps after which weaning is complete")
+    weaning_steps: int = option(60_000, "agent steps after which weaning is complete")
     weaning_floor: float = option(0.01, "what the schedules exponential and step fall to")
     weaning_drops: int = option(4, "in how many drops the schedule step falls there")
     distillation_coefficient: float = option(3.0, "of the distillation loss, times lambda")
-    teacher_temperature: float = option(0.1, "of the teacher's softmax over Q-values")
-    student_temperature: float = option(0.1, "of the student's softmax over Q-values")
+    teacher_temperature: float = option(0.3, "of the teacher's softmax over Q-values")
+    student_temperature: float = option(0.3, "of the student's softmax over Q-values")
     n_step: int = option(3, "length of returns")
     discount: float = option(0.99, "discount")
-    learning_rate: float = option(1e-4, "Adam's, at lambda = 1")
-    weaned_learning_rate: float = option(1e-5, "Adam's, at lambda = 0")
+    learning_rate: float = option(5e-4, "Adam's, at lambda = 1")
+    weaned_learning_rate: float = option(2.5e-4, "Adam's, at lambda = 0")
     adam_eps: float = option(1.5e-4, "Adam's")
     epsilon_start: float = option(0.01, "exploration at the first online step")
     epsilon_end: float = option(0.01, "exploration at the end of its decay")
@@ -422,6 +422,7 @@ def table(rows: list[dict[str, Any]], card: teachers.Card, agent_steps: int) -> 
 
 
 def main() -> None:
+    parallel.use_cores()
     config = cli.parse(Config, __doc__)
     start = time.perf_counter()
     with cli.user_errors():

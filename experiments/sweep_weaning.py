@@ -16,7 +16,7 @@ import numpy as np
 import reincarnate
 
 import purejaxrrl
-from purejaxrrl import cli, evaluation, plotting, reincarnation, runs, teachers
+from purejaxrrl import cli, evaluation, parallel, plotting, reincarnation, runs, teachers
 from purejaxrrl.cli import option
 from purejaxrrl.progress import clock
 
@@ -100,6 +100,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
+    parallel.use_cores()
     config = cli.parse(Config, __doc__)
     start = time.perf_counter()
     with cli.user_errors():
