@@ -22,22 +22,30 @@ from purejaxrrl.progress import clock
 
 # Exploration falls over the first 2% of the budget, as in the paper's comparison (50,000 of 2.5M agent steps).
 TABULA_RASA = {"offline_iterations": 0, "weaning": "none", "epsilon_start": 1.0, "epsilon_decay_steps": 2_000}
-METHODS = {"QDagger": {}, "DQN, n = 1": TABULA_RASA | {"n_step": 1}, "DQN, n = 3": TABULA_RASA | {"n_step": 3}}
+METHODS = {"qdagger": {}, "dqn_1_step": TABULA_RASA | {"n_step": 1}, "dqn_3_step": TABULA_RASA | {"n_step": 3}}
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    games: tuple[str, ...] = option(minatar.GAMES, "games")
+    games: tuple[str, ...] = option(minatar.GAMES, "games, separated by commas")
+    methods: tuple[str, ...] = option(tuple(METHODS), "methods, separated by commas")
     output: str = option("runs/compare_tabula_rasa", "folder to write to; earlier runs there are moved aside")
     resume: bool = option(False, "keep what is finished in --output and go on")
     seed: int = option(0, "of the first run; the others follow")
     seeds: int = option(6, "runs of each game and method")
 
+    def __post_init__(self):
+        for name, known in (("games", minatar.GAMES), ("methods", tuple(METHODS))):
+            unknown = [value for value in getattr(self, name) if value not in known]
+            if unknown or not getattr(self, name):
+                raise ValueError(f"--{name} {','.join(unknown) or 'is empty'}; take from {', '.join(known)}")
+        self.student(self.games[0], self.methods[0])
+
     def student(self, game: str, method: str) -> reincarnate.Config:
-        folder = Path(self.output) / game / method.replace(", n = ", "_n").lower()
+        """The settings of one game and method."""
         return reincarnate.Config(
             environment=f"minatar/{game}",
-            output=str(folder),
+            output=str(Path(self.output) / game / method),
             resume=self.resume,
             seed=self.seed,
             seeds=self.seeds,
@@ -61,7 +69,7 @@ def train(config: reincarnate.Config) -> tuple[np.ndarray, teachers.Card]:
 
 
 def cell(scores: np.ndarray) -> str:
-    """IQM over seeds with its 95% interval; a column a game where there are several."""
+    """IQM of `[seeds, games]` with its 95% interval."""
     low, high = evaluation.stratified_bootstrap_interval(scores)
     return f"{evaluation.interquartile_mean(scores):.2f} ({low:.2f} to {high:.2f})"
 
@@ -87,11 +95,11 @@ def main() -> None:
     scores: dict[tuple[str, str], np.ndarray] = {}
     cards: dict[str, Any] = {}
     with cli.user_errors():
-        for game in config.games:
-            for method in METHODS:
+        for method in config.methods:
+            for game in config.games:
                 print(f"\n{game}, {method}")
                 scores[game, method], cards[game] = train(config.student(game, method))
-    text = table(scores, cards)
+    text = table(scores, cards, config.methods)
     runs.write_text(Path(config.output) / "table.md", text + "\n")
     print(
         f"\nteacher-normalised scores, IQM of {config.seeds} seeds and 95% interval\n\n{text}\n\nafter {clock(time.perf_counter() - start)}"
