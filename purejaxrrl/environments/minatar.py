@@ -27,7 +27,10 @@ GAMES = tuple(_CLASSES)
 
 @struct.dataclass
 class EnvParams:
-    """`max_steps_in_episode`: agent steps after which an episode is truncated. Freeway ends at 2,500 by itself."""
+    """`max_steps_in_episode`: agent steps after which an episode is truncated.
+
+    pgx's Freeway terminates by itself at step 2,501, which a limit above 2,500 lets it reach.
+    """
 
     max_steps_in_episode: int = 2500
 
