@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import reincarnate
 
-import purejaxrrl
 from purejaxrrl import cli, evaluation, parallel, runs, teachers
 from purejaxrrl.cli import option
 from purejaxrrl.environments import minatar
@@ -55,12 +54,7 @@ class Config:
 
 def train(config: reincarnate.Config) -> tuple[np.ndarray, teachers.Card]:
     """Trains one method on one game; returns the final normalised scores, `[seeds]`, and the teacher's card."""
-    environment = purejaxrrl.make(config.environment)
-    params = environment.default_params
-    teacher = teachers.load(teachers.shipped(environment.name))
-    folder = reincarnate.open_folder(config, config, teacher)
-    dataset = reincarnate.load_data(config, environment, params, teacher)
-    program = reincarnate.make_train(config, environment, params, teacher, dataset)
+    _, teacher, dataset, program, folder = reincarnate.prepare(config)
     seeds = list(range(config.seed, config.seed + config.seeds))
     labels = [{"seed": seed} for seed in seeds]
     reincarnate.run(config, program, dataset, seeds, [config.method] * config.seeds, labels, folder)

@@ -108,7 +108,9 @@ class Config:
         for name in ("teacher_temperature", "student_temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be more than 0")
-        replay.check_batch(min(self.capacity, self.data_transitions), self.batch_size)
+        for capacity in (self.capacity, self.data_transitions):
+            replay.check_batch(capacity, self.batch_size)
+            replay.check_capacity(capacity, self.num_environments, self.max_n_step)
         _ = self.cadence, self.method
 
     @property
@@ -168,6 +170,15 @@ class Train(NamedTuple):
     network: networks.Description
 
 
+def fit(
+    config: Config, environment: Environment, params: Any, teacher: teachers.Teacher
+) -> tuple[replay.ReplayMemory, networks.Description]:
+    """The student's replay memory and network. Raises ValueError where environment, teacher and settings do not fit."""
+    teachers.check_fits(teacher, environment)
+    memory = replay.memory_for(environment, params, config.capacity, config.num_environments, config.max_n_step)
+    return memory, networks.describe(config.network, memory.num_actions, memory.observation_shape)
+
+
 def make_train(
     config: Config, environment: Environment, params: Any, teacher: teachers.Teacher, dataset: datasets.Dataset | None
 ) -> Train:
@@ -180,10 +191,8 @@ def make_train(
     Raises:
       ValueError: teacher or data do not fit the environment.
     """
-    teachers.check_fits(teacher, environment)
     pace = config.cadence
-    memory = replay.memory_for(environment, params, config.capacity, config.num_environments, config.max_n_step)
-    network = networks.describe(config.network, memory.num_actions, memory.observation_shape)
+    memory, network = fit(config, environment, params, teacher)
     warm_up_rows = max(config.warm_up // config.num_environments, memory.max_n_step + 1)
 
     def init(key: chex.PRNGKey) -> State:
@@ -421,18 +430,44 @@ def table(rows: list[dict[str, Any]], card: teachers.Card, agent_steps: int) -> 
     )
 
 
+class Experiment(NamedTuple):
+    """What a run is made of."""
+
+    environment: Environment
+    teacher: teachers.Teacher
+    dataset: datasets.Dataset | None
+    program: Train
+    folder: runs.RunFolder
+
+
+def prepare(config: Config, settings: Any = None) -> Experiment:
+    """Everything that a run needs; what is wrong with the settings is found before anything is compiled or moved.
+
+    Args:
+      settings: what decides whether an earlier run in the folder may be resumed, where it is more than `config`.
+
+    Raises:
+      ValueError: something does not fit, or cannot be loaded or resumed.
+    """
+    environment = purejaxrrl.make(config.environment)
+    params = environment.default_params
+    teacher = teachers.load(config.teacher or teachers.shipped(environment.name))
+    fit(config, environment, params, teacher)
+    dataset = load_data(config, environment, params, teacher)
+    program = make_train(config, environment, params, teacher, dataset)
+    decisive = runs.settings(settings or config) | {"teacher_sha256": teacher.fingerprint()}
+    folder = runs.RunFolder(config.output, decisive, config.resume)
+    if folder.moved_to:
+        print(f"the earlier run in {folder.path} is now in {folder.moved_to}")
+    return Experiment(environment, teacher, dataset, program, folder)
+
+
 def main() -> None:
     parallel.use_cores()
     config = cli.parse(Config, __doc__)
     start = time.perf_counter()
     with cli.user_errors():
-        environment = purejaxrrl.make(config.environment)
-        params = environment.default_params
-        teacher = teachers.load(config.teacher or teachers.shipped(environment.name))
-        teachers.check_fits(teacher, environment)
-        folder = open_folder(config, config, teacher)
-        dataset = load_data(config, environment, params, teacher)
-        program = make_train(config, environment, params, teacher, dataset)
+        environment, teacher, dataset, program, folder = prepare(config)
         print(
             f"{environment.name}: teacher {teacher.card.score:.2f}, random {teacher.card.random_score:.2f}; "
             f"{config.seeds} students, {config.offline_iterations} offline and {config.online_iterations} online iterations"
@@ -440,30 +475,20 @@ def main() -> None:
         seeds = list(range(config.seed, config.seed + config.seeds))
         labels = [{"seed": seed} for seed in seeds]
         state = run(config, program, dataset, seeds, [config.method] * config.seeds, labels, folder)
-        finish(config, folder, environment, params, program, state, teacher.card)
+        finish(config, folder, environment, program, state, teacher.card)
     print(f"after {clock(time.perf_counter() - start)}")
-
-
-def open_folder(settings: Any, config: Config, teacher: teachers.Teacher) -> runs.RunFolder:
-    """The run's folder; `settings` and the teacher decide whether an earlier run in it may be resumed."""
-    folder = runs.RunFolder(
-        config.output, runs.settings(settings) | {"teacher_sha256": teacher.fingerprint()}, config.resume
-    )
-    if folder.moved_to:
-        print(f"the earlier run in {folder.path} is now in {folder.moved_to}")
-    return folder
 
 
 def finish(
     config: Config,
     folder: runs.RunFolder,
     environment: Environment,
-    params: Any,
     program: Train,
     state: State,
     card: teachers.Card,
 ) -> None:
     """What a finished run leaves: the table, the learning curve, the first student as a teacher, and it playing."""
+    params = environment.default_params
     agent_steps = config.online_iterations * config.iteration_steps
     summary = table(folder.rows, card, agent_steps)
     runs.write_text(folder.path / "summary.txt", summary + "\n")

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import reincarnate
 
-import purejaxrrl
-from purejaxrrl import cli, evaluation, parallel, plotting, reincarnation, runs, teachers
+from purejaxrrl import cli, evaluation, parallel, plotting, reincarnation, runs
 from purejaxrrl.cli import option
 from purejaxrrl.progress import clock
 
@@ -106,12 +105,7 @@ def main() -> None:
     with cli.user_errors():
         seeds, methods, labels = config.runs()
         student = config.student(config.schedules[0], config.coefficients[0], config.temperatures[0])
-        environment = purejaxrrl.make(config.environment)
-        teacher = teachers.load(config.teacher or teachers.shipped(environment.name))
-        teachers.check_fits(teacher, environment)
-        folder = reincarnate.open_folder(config, student, teacher)
-        dataset = reincarnate.load_data(student, environment, environment.default_params, teacher)
-        program = reincarnate.make_train(student, environment, environment.default_params, teacher, dataset)
+        environment, _, dataset, program, folder = reincarnate.prepare(student, settings=config)
         print(f"{environment.name}: {len(methods)} students in one program")
         reincarnate.run(student, program, dataset, seeds, methods, labels, folder)
     text = summary(folder.rows)

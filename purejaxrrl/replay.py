@@ -87,18 +87,7 @@ class ReplayMemory:
     max_n_step: int
 
     def __post_init__(self):
-        if self.max_n_step < 1:
-            raise ValueError(f"max_n_step is {self.max_n_step}; returns are at least 1 step long")
-        if self.num_environments < 1 or self.capacity % self.num_environments:
-            raise ValueError(
-                f"a replay capacity of {self.capacity} does not divide into rows of {self.num_environments} environments; "
-                f"take a multiple of {self.num_environments}"
-            )
-        if self.rows <= self.max_n_step:
-            raise ValueError(
-                f"a replay capacity of {self.capacity} is {self.rows} rows of {self.num_environments} environments, too few "
-                f"for {self.max_n_step}-step returns; take at least {(self.max_n_step + 1) * self.num_environments}"
-            )
+        check_capacity(self.capacity, self.num_environments, self.max_n_step)
 
     @property
     def rows(self) -> int:
@@ -180,6 +169,23 @@ class ReplayMemory:
     def observations(self, stored: chex.Array) -> chex.Array:
         """Observations `[..., *observation_shape]` as the environment made them, from how the ring keeps them."""
         return unpack_bits(stored, self.observation_shape) if self._packs else stored
+
+
+def check_capacity(capacity: int, num_environments: int, max_n_step: int) -> None:
+    """Raises ValueError where a ring does not divide into rows or holds too few of them for `max_n_step`."""
+    if max_n_step < 1:
+        raise ValueError(f"max_n_step is {max_n_step}; returns are at least 1 step long")
+    if num_environments < 1 or capacity % num_environments:
+        raise ValueError(
+            f"a replay capacity of {capacity} does not divide into rows of {num_environments} environments; "
+            f"take a multiple of {num_environments}"
+        )
+    rows = capacity // num_environments
+    if rows <= max_n_step:
+        raise ValueError(
+            f"a replay capacity of {capacity} is {rows} rows of {num_environments} environments, too few "
+            f"for {max_n_step}-step returns; take at least {(max_n_step + 1) * num_environments}"
+        )
 
 
 def check_batch(capacity: int, batch_size: int) -> None:
