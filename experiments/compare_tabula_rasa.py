@@ -68,16 +68,16 @@ def cell(scores: np.ndarray) -> str:
     return f"{evaluation.interquartile_mean(scores):.2f} ({low:.2f} to {high:.2f})"
 
 
-def table(scores: dict[tuple[str, str], np.ndarray], cards: dict[str, teachers.Card]) -> str:
+def table(scores: dict[tuple[str, str], np.ndarray], cards: dict[str, teachers.Card], methods: tuple[str, ...]) -> str:
     """Markdown: a row a game, and all games together at the end."""
     lines = [
-        "| game | random | teacher | " + " | ".join(METHODS) + " |",
-        "| --- | --- | --- |" + " --- |" * len(METHODS),
+        "| game | random | teacher | " + " | ".join(methods) + " |",
+        "| --- | --- | --- |" + " --- |" * len(methods),
     ]
     for game, card in cards.items():
-        cells = " | ".join(cell(scores[game, method][:, None]) for method in METHODS)
+        cells = " | ".join(cell(scores[game, method][:, None]) for method in methods)
         lines.append(f"| {game} | {card.random_score:.2f} | {card.score:.2f} | {cells} |")
-    together = " | ".join(cell(np.stack([scores[game, method] for game in cards], axis=1)) for method in METHODS)
+    together = " | ".join(cell(np.stack([scores[game, method] for game in cards], axis=1)) for method in methods)
     lines.append(f"| all, IQM | 0 | 1 | {together} |")
     return "\n".join(lines)
 
