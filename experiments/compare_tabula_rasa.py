@@ -19,8 +19,15 @@ from purejaxrrl.cli import option
 from purejaxrrl.environments import minatar
 from purejaxrrl.progress import clock
 
-# Exploration falls over the first 2% of the budget, as in the paper's comparison (50,000 of 2.5M agent steps).
-TABULA_RASA = {"offline_iterations": 0, "weaning": "none", "epsilon_start": 1.0, "epsilon_decay_steps": 2_000}
+# Exploration falls over the first 2% of the budget, as in the paper's comparison (50,000 of 2.5M agent steps). Its
+# lambda is 0 from the start, so that the weaned learning rate is the one it learns with.
+TABULA_RASA = {
+    "offline_iterations": 0,
+    "weaning": "none",
+    "weaned_learning_rate": 2.5e-4,
+    "epsilon_start": 1.0,
+    "epsilon_decay_steps": 2_000,
+}
 METHODS = {"qdagger": {}, "dqn_1_step": TABULA_RASA | {"n_step": 1}, "dqn_3_step": TABULA_RASA | {"n_step": 3}}
 
 

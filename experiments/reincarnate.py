@@ -86,7 +86,7 @@ class Config:
     n_step: int = option(3, "length of returns")
     discount: float = option(0.99, "discount")
     learning_rate: float = option(5e-4, "Adam's, at lambda = 1")
-    weaned_learning_rate: float = option(2.5e-4, "Adam's, at lambda = 0")
+    weaned_learning_rate: float = option(1e-4, "Adam's, at lambda = 0")
     adam_eps: float = option(1.5e-4, "Adam's")
     epsilon_start: float = option(0.01, "exploration at the first online step")
     epsilon_end: float = option(0.01, "exploration at the end of its decay")
