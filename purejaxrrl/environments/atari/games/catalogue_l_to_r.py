@@ -1,0 +1,248 @@
+"""The games from Laser Gates to Robot Tank. Addresses are the console's, as in `src/ale/games/supported`."""
+
+from purejaxrrl.environments.atari.games.entry import (
+    CROSS,
+    CROSS_AND_FIRE,
+    CROSS_OR_FIRE,
+    DOWN,
+    DOWNFIRE,
+    FIRE,
+    FULL,
+    LEFT,
+    LEFTFIRE,
+    NOOP,
+    RESET,
+    RIGHT,
+    RIGHTFIRE,
+    SIDEWAYS_AND_FIRE,
+    STICK,
+    STICK_OR_FIRE,
+    UP,
+    UPFIRE,
+    game,
+)
+from purejaxrrl.environments.atari.games.modes import Press, select, select_until
+from purejaxrrl.environments.atari.games.readings import bcd, byte, decimal, digits, high, low, read
+from purejaxrrl.environments.atari.games.spec import Rules
+
+ENTRIES = (
+    game(
+        "laser_gates",
+        FULL,
+        Rules(score=decimal(0x82, 0x81, 0x80), over=((byte(0x83).equals(0),),), lives_offset=0, initial_lives=0),
+        starting_actions=(RESET,),
+    ),
+    game(
+        "lost_luggage",
+        STICK,
+        Rules(
+            score=decimal(0x96, 0x95, 0x94),
+            over=((byte(0xCA).equals(0), byte(0xC8).equals(0x0A), byte(0xA5).equals(0), byte(0xA9).equals(0)),),
+            lives=(byte(0xCA),),
+            lives_offset=0,
+            initial_lives=3,
+        ),
+        mode_steps=select(byte(0x94), (0, 1), shown=lambda mode: 1 + 3 * mode),
+        difficulties=(0, 1),
+        starting_actions=(FIRE,),
+        legal_actions=STICK,
+    ),
+    game(
+        "mario_bros",
+        FULL,
+        Rules(
+            score=decimal(0x8A, 0x89, times=100),
+            over=((byte(0x87).equals(0),),),
+            lives=(byte(0x87),),
+            lives_offset=0,
+            initial_lives=0,
+        ),
+        mode_steps=select(byte(0x80), (0, 2, 4, 6), 5),
+        starting_actions=(NOOP,) * 10 + (FIRE,) * 7,
+    ),
+    game("miniature_golf", FULL, Rules(), difficulties=(0, 1)),
+    game(
+        "montezuma_revenge",
+        FULL,
+        Rules(
+            score=decimal(0x95, 0x94, 0x93),
+            over=((byte(0xBA).equals(0), byte(0xFE).equals(0x60)),),
+            lives=(read("bits0to2", 0xBA),),
+            initial_lives=6,
+        ),
+    ),
+    game(
+        "mr_do",
+        CROSS_AND_FIRE,
+        Rules(
+            score=decimal(0x82, 0x83, times=10),
+            over=((byte(0xDA).equals(0x40),),),
+            lives=(byte(0xDB),),
+            lives_offset=0,
+            initial_lives=4,
+        ),
+        mode_steps=select(byte(0x80), (0, 1, 2, 3), 5),
+        starting_actions=(FIRE,),
+    ),
+    game(
+        "ms_pacman",
+        STICK,
+        Rules(
+            score=decimal(0xF8, 0xF9, 0xFA),
+            over=((low(0xFB).equals(0), byte(0xA7).equals(0x53)),),
+            lives=(read("bits0to2", 0xFB),),
+            initial_lives=3,
+        ),
+        mode_steps=select_until(
+            {mode: ((byte(0x99).equals(mode or 1), byte(0xA1).equals(0 if mode else 1)),) for mode in range(4)}, 10
+        ),
+    ),
+    game(
+        "name_this_game",
+        SIDEWAYS_AND_FIRE,
+        Rules(
+            score=decimal(0xC6, 0xC5, 0xC4),
+            over=((read("bits0to2", 0xC7).equals(0),),),
+            lives=(read("bits0to2", 0xC7),),
+            lives_offset=0,
+            initial_lives=3,
+        ),
+        mode_steps=select(byte(0xDE), (0x08, 0x18, 0x28)),
+        difficulties=(0, 1),
+    ),
+    game(
+        "othello",
+        STICK_OR_FIRE,
+        Rules(score=(bcd(0xCE), bcd(0xD0, -1))),
+        mode_steps=select(byte(0xDE), (0, 1, 2), shown=lambda mode: mode + 1),
+        difficulties=(0, 2),
+    ),
+    game(
+        "pacman",
+        CROSS,
+        Rules(
+            score=decimal(0xCC, 0xCE, 0xD0),
+            over=((byte(0x98).equals(0), byte(0xE4).equals(0x3F)),),
+            lives=(byte(0x98),),
+            initial_lives=4,
+        ),
+        mode_steps=select_until({mode: ((byte(0xCC).equals(mode + 1), byte(0xE6).equals(0)),) for mode in range(8)}, 2),
+        difficulties=(0, 1),
+    ),
+    game(
+        "phoenix",
+        (NOOP, FIRE, RIGHT, LEFT, DOWN, RIGHTFIRE, LEFTFIRE, DOWNFIRE),
+        Rules(
+            score=(high(0xC7, 10), *decimal(0xC8, 0xC9, times=100)),
+            over=((byte(0xCC).equals(0x80),),),
+            lives=(read("bits0to2", 0xCB),),
+            lives_offset=0,
+            initial_lives=5,
+        ),
+    ),
+    game(
+        "pitfall",
+        FULL,
+        Rules(
+            score=decimal(0xD7, 0xD6, 0xD5),
+            initial_score=2000,
+            over=((high(0x80).equals(0), byte(0x9E).nonzero()),),
+            lives=(read("lives_marks", 0x80),),
+            lives_offset=0,
+            initial_lives=3,
+        ),
+        starting_actions=(UP,),
+    ),
+    game(
+        "pitfall2",
+        FULL,
+        Rules(score=decimal(0xC9, 0xC8, 0xC7), initial_score=4000, over_score=(199_000, 199_000)),
+        starting_actions=(UP,),
+    ),
+    game(
+        "pong",
+        SIDEWAYS_AND_FIRE,
+        Rules(
+            score=(byte(0x8E), byte(0x8D, -1)),
+            over=((byte(0x8D).equals(21),), (byte(0x8E).equals(21),)),
+            lives_offset=0,
+            initial_lives=0,
+        ),
+        mode_steps=select(byte(0x96), (0, 1)),
+        difficulties=(0, 1, 2, 3),
+    ),
+    game(
+        "pooyan",
+        (NOOP, FIRE, UP, DOWN, UPFIRE, DOWNFIRE),
+        Rules(
+            score=decimal(0x8A, 0x89, 0x88),
+            over=((byte(0x96).equals(0), byte(0x98).equals(5)),),
+            lives=(read("bits0to2", 0x96),),
+            initial_lives=3,
+        ),
+        mode_steps=select(byte(0xBD), (0x0A, 0x1E, 0x32, 0x46), 2, (Press(2),)),
+    ),
+    game(
+        "private_eye",
+        FULL,
+        Rules(
+            score=decimal(0xCA, 0xC9, 0xC8),
+            initial_score=1000,
+            over=((byte(0xC2).at_least(2),),),
+            lives_offset=0,
+            initial_lives=0,
+        ),
+        mode_steps=select(byte(0x80), (0, 1, 2, 3, 4)),
+        difficulties=(0, 1, 2, 3),
+        starting_actions=(UP,),
+    ),
+    game(
+        "qbert",
+        CROSS_OR_FIRE,
+        Rules(
+            score=decimal(0xDB, 0xDA, 0xD9),
+            keep_score_when_over=True,
+            over=((byte(0x88).equals(0xFE),),),
+            edge=(0x88, 0xFF, 0x02),
+            initial_previous=2,
+            initial_lives=4,
+        ),
+        difficulties=(0, 1),
+    ),
+    game(
+        "riverraid",
+        FULL,
+        Rules(
+            score=digits("picture", 0xD7, 0xD5, 0xD3, 0xD1, 0xCF, 0xCD),
+            edge=(0xC0, 0x59, 0x58),
+            initial_previous=0x58,
+            lives=(read("jets", 0xC0),),
+            lives_offset=0,
+            initial_lives=4,
+        ),
+        difficulties=(0, 1),
+    ),
+    game(
+        "road_runner",
+        FULL,
+        Rules(
+            score=digits("low_or_blank", 0xC9, 0xCA, 0xCB, 0xCC, times=100),
+            over=(
+                (read("bits0to2", 0xC4).equals(0), byte(0xB9).nonzero()),
+                (read("bits0to2", 0xC4).equals(0), byte(0xBD).nonzero()),
+            ),
+            lives=(read("bits0to2", 0xC4),),
+            initial_lives=3,
+        ),
+    ),
+    game(
+        "robotank",
+        FULL,
+        Rules(
+            score=(byte(0xB6, 12), byte(0xB5)),
+            over=((byte(0xA8).equals(0), byte(0xB4).equals(0xFF)),),
+            lives=(low(0xA8),),
+            initial_lives=4,
+        ),
+    ),
+)

@@ -1,0 +1,387 @@
+"""The console's hardware, L lanes in lockstep: the chips on their bus, run one television frame at a time.
+
+Every lane executes its next instruction until its frame is done; lanes that wait for the picture (a collision is read, the log is
+full) stand still until all do or are done, then the log is worked off for all of them. Sources: the ALE's `src/ale/emucore`,
+`System.cxx`, `M6502Low.cxx`, `TIA.cxx`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from purejaxrrl.environments.atari import cartridge as cartridges
+from purejaxrrl.environments.atari import cpu, picture, randomness, raster, riot, tia
+from purejaxrrl.environments.atari.cartridge import Cartridge
+from purejaxrrl.environments.atari.instructions import Control, Mode
+
+INSTRUCTIONS = 25_000
+"""The ALE gives up on a frame after this many, and goes on with it at the next."""
+_TURN = 7
+"""Cycles of a load from an absolute address and a branch taken."""
+RAM = 128
+"""Bytes of the RIOT's memory; those of a cartridge lie behind them."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Hardware:
+    """What does not change while lanes play: the words of all ROMs (`cartridge.pack`), the lanes' cartridges and screens, and
+    maximum_lines, int32 [L]: scan lines after which a frame is ended."""
+
+    words: jax.Array
+    cartridge: Cartridge
+    screen: raster.Screen
+    maximum_lines: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What the chips read of the outside, int32 [L]: port_a, the joysticks' pins; port_b, the console's switches; fire, bits 0
+    and 1 for the right sides of INPT4 and INPT5; paddles, int32 [4, L], see `tia.read`."""
+
+    port_a: jax.Array
+    port_b: jax.Array
+    fire: jax.Array
+    paddles: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """All that changes. memory: uint8 [L, 256], RAM and a cartridge's RAM. slices: int32 [L], see `cartridge.py`. cycles:
+    int32 [L], since the machine's counter was set back. random: int32 [L], random numbers drawn. fault: bool [L], sticky: it met
+    something that is not emulated. The rest are the chips and the picture."""
+
+    registers: cpu.Registers
+    memory: jax.Array
+    slices: jax.Array
+    cycles: jax.Array
+    riot: riot.Riot
+    tia: tia.Tia
+    raster: raster.Raster
+    canvas: raster.Canvas
+    random: jax.Array
+    fault: jax.Array
+
+
+def select(condition: jax.Array, new, old):
+    """The lanes of a pytree `new` where `condition` [L] holds, of `old` elsewhere."""
+    return jax.tree.map(lambda a, b: jnp.where(condition.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+
+
+def choose_hardware(condition: jax.Array, first: Hardware, second: Hardware) -> Hardware:
+    """`first` for the lanes where `condition`, else `second`; both of the same ROMs."""
+    return dataclasses.replace(
+        second,
+        screen=select(condition, first.screen, second.screen),
+        maximum_lines=jnp.where(condition, first.maximum_lines, second.maximum_lines),
+    )
+
+
+def power_on(hardware: Hardware, height: int) -> Machine:
+    """The lanes switched on: random RAM, all else zero; `reset` must follow. height: lines of the canvas."""
+    lanes = hardware.maximum_lines.shape[0]
+    zero = jnp.zeros(lanes, jnp.int32)
+    memory = jnp.zeros((lanes, 2 * RAM), jnp.uint8).at[:, :RAM].set(randomness.stream()[:RAM].astype("uint8"))
+    chip = riot.power_on(jnp.zeros(lanes, jnp.uint32))
+    return Machine(
+        cpu.power_on(lanes, zero),
+        memory,
+        zero,
+        zero,
+        chip,
+        tia.power_on(lanes),
+        raster.power_on(lanes),
+        raster.blank_canvas(lanes, height),
+        zero + RAM + 1,
+        zero != 0,
+    )
+
+
+def reset(machine: Machine, hardware: Hardware) -> Machine:
+    """The console's power switched off and on: memory stays, and numbers are drawn for the timer and a cartridge's RAM."""
+    lanes = machine.random.shape[0]
+    stream = jnp.asarray(randomness.stream())
+    cartridge = hardware.cartridge
+    drawn = stream[machine.random[:, None] + jnp.arange(1 + RAM)]
+    memory = jnp.where(
+        cartridge.superchip[:, None], machine.memory.at[:, RAM:].set(drawn[:, 1:].astype(jnp.uint8)), machine.memory
+    )
+    slices = cartridge.reset_slices
+    vector = hardware.words[cartridges.place(cartridge, slices, jnp.full(lanes, 0xFFFC))] & 0xFFFF
+    chip = tia.reset(machine.tia)
+    fresh = dataclasses.replace(raster.power_on(lanes), buffer=machine.raster.buffer)
+    random = machine.random + 1 + jnp.where(cartridge.superchip, RAM, 0)
+    return Machine(
+        cpu.power_on(lanes, vector),
+        memory,
+        slices,
+        jnp.zeros_like(machine.cycles),
+        riot.power_on(drawn[:, 0]),
+        chip,
+        fresh,
+        jax.tree.map(jnp.zeros_like, machine.canvas),
+        random,
+        machine.fault | (random + 1 + RAM > randomness.LENGTH),
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """A machine in the middle of a frame. left: instructions that may still be executed. done, waits: bool [L]. granted:
+    bool [L], collisions are up to date for the instruction to come."""
+
+    registers: cpu.Registers
+    memory: jax.Array
+    slices: jax.Array
+    cycles: jax.Array
+    riot: riot.Riot
+    tia: tia.Tia
+    fault: jax.Array
+    left: jax.Array
+    done: jax.Array
+    waits: jax.Array
+    granted: jax.Array
+
+
+def frame(machine: Machine, hardware: Hardware, inputs: Inputs, enable: jax.Array) -> Machine:
+    """One frame as the ALE runs it, for the lanes that `enable`, bool [L], names."""
+    starts = enable & ~machine.tia.partial
+    begun, back = tia.start_frame(machine.tia, machine.cycles, starts)
+    moved = back + begun.frame_start - machine.tia.frame_start
+    beam = raster.start_frame(machine.raster, hardware.screen, moved, begun.last_lines, starts)
+    chip = select(enable, dataclasses.replace(begun, partial=enable), machine.tia)
+    run = _Run(
+        machine.registers,
+        machine.memory,
+        machine.slices,
+        machine.cycles - back,
+        riot.rebase(machine.riot, back),
+        chip,
+        machine.fault,
+        jnp.where(enable, INSTRUCTIONS, 0),
+        ~enable,
+        ~enable,
+        jnp.zeros_like(enable),
+    )
+
+    def rounds(carry):
+        run, beam, canvas = carry
+        run = _execute(run, hardware, inputs, beam.collisions)
+        beam, canvas = _draw(beam, canvas, hardware.screen, run.tia)
+        emptied = dataclasses.replace(run.tia, logged=jnp.zeros_like(run.tia.logged))
+        return dataclasses.replace(run, tia=emptied, waits=run.done), beam, canvas
+
+    run, beam, canvas = jax.lax.while_loop(lambda c: ~jnp.all(c[0].done), rounds, (run, beam, machine.canvas))
+    canvas = picture.finish(beam, canvas, enable)
+    line = tia.lines(run.tia, run.cycles)
+    beam, canvas = _grey_out(beam, canvas, hardware.screen, line, enable & run.tia.partial)
+    chip = dataclasses.replace(run.tia, last_lines=jnp.where(enable & ~run.tia.partial, line, run.tia.last_lines))
+    return Machine(
+        run.registers, run.memory, run.slices, run.cycles, run.riot, chip, beam, canvas, machine.random, run.fault
+    )
+
+
+def _grey_out(
+    beam: raster.Raster, canvas: raster.Canvas, screen: raster.Screen, line: jax.Array, enable: jax.Array
+) -> tuple[raster.Raster, raster.Canvas]:
+    row = jnp.maximum(line - screen.first_line, 0)
+    return jax.lax.cond(
+        jnp.any(enable), lambda b, c: picture.grey_out(b, c, row, enable), lambda b, c: (b, c), beam, canvas
+    )
+
+
+def _draw(
+    beam: raster.Raster, canvas: raster.Canvas, screen: raster.Screen, chip: tia.Tia
+) -> tuple[raster.Raster, raster.Canvas]:
+    """Works off the logs, then draws up to the last access."""
+    odd = jnp.where(screen.colour_loss, chip.last_lines & 1, 0)
+    lane = jnp.arange(chip.logged.shape[0])
+    last = tia.entry(chip.seen, jnp.int32(tia.Write.NOTHING), jnp.int32(0))
+
+    def body(carry):
+        beam, canvas, place = carry
+        item = jnp.where(place < chip.logged, chip.log[lane, jnp.minimum(place, tia.LOG_LENGTH - 1)], last)
+        beam, canvas, done = raster.step(beam, canvas, screen, item, place <= chip.logged, odd)
+        return beam, canvas, place + done
+
+    beam, canvas, _ = jax.lax.while_loop(
+        lambda c: jnp.any(c[2] <= chip.logged), body, (beam, canvas, jnp.zeros_like(chip.logged))
+    )
+    return beam, canvas
+
+
+def _execute(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.Array) -> _Run:
+    """Executes instructions until every lane is done or waits for the picture."""
+    return jax.lax.while_loop(lambda r: ~jnp.all(r.waits), lambda r: _instruction(r, hardware, inputs, collisions), run)
+
+
+def _is_ram(address: jax.Array) -> jax.Array:
+    return address & 0x1280 == 0x80
+
+
+def _byte(memory: jax.Array, index: jax.Array) -> jax.Array:
+    return memory[jnp.arange(index.shape[0]), index].astype(jnp.int32)
+
+
+def _fetch(run: _Run, hardware: Hardware) -> tuple[jax.Array, jax.Array]:
+    """The three bytes at the program counter, and whether they cannot be fetched this way."""
+    pc, cartridge = run.registers.pc, hardware.cartridge
+    in_rom = pc & 0x1000 != 0
+    word = hardware.words[cartridges.place(cartridge, run.slices, pc)]
+
+    def from_ram(_):
+        bytes_ = [_byte(run.memory, pc + n & 0x7F) for n in range(3)]
+        return jnp.where(in_rom, word, bytes_[0] | bytes_[1] << 8 | bytes_[2] << 16)
+
+    word = jax.lax.cond(jnp.any(~in_rom & ~run.waits), from_ram, lambda _: word, None)
+    return word, ~in_rom & ~_is_ram(pc)
+
+
+def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.Array) -> _Run:
+    """The next instruction of every lane that does not wait."""
+    word, lost = _fetch(run, hardware)
+
+    def read_pointer(low, high):
+        return _byte(run.memory, low & 0x7F), _byte(run.memory, high & 0x7F)
+
+    instruction = cpu.address(run.registers, word, read_pointer)
+    address = instruction.address
+    turns = _idle_turns(run, word, run.cycles + instruction.cycles)
+    cycles = run.cycles + instruction.cycles + turns * _TURN
+    in_tia, in_rom = address & 0x1080 == 0, address & 0x1000 != 0
+    in_riot = address & 0x1280 == 0x280
+
+    asks = ~run.waits & instruction.reads & in_tia & (address & 0xF < 8) & ~run.granted
+    active = ~run.waits & ~asks
+    chip = dataclasses.replace(run.tia, seen=jnp.where(asks, cycles - run.tia.frame_start, run.tia.seen))
+    run = dataclasses.replace(run, tia=chip, waits=run.waits | asks, granted=run.granted | asks)
+
+    slices, value, timer = _load(run, hardware, inputs, instruction, cycles, collisions)
+    outcome = cpu.execute(run.registers, instruction, value)
+    cycles = cycles + outcome.extra
+    reads = active & instruction.reads
+    chip = dataclasses.replace(run.tia, seen=jnp.where(reads & in_tia, cycles - run.tia.frame_start, run.tia.seen))
+    timer = select(reads & in_riot, timer, run.riot)
+
+    stores = active & instruction.writes
+    timer = select(stores & in_riot, riot.write(timer, address, outcome.value, cycles), timer)
+    chip, held, ends = tia.write(chip, address & 0x3F, outcome.value, cycles, hardware.maximum_lines, stores & in_tia)
+    memory = _save(run, hardware, instruction, outcome, active)
+
+    left = run.left - jnp.where(active, 1 + 2 * turns, 0)
+    ends |= active & (left == 0)
+    fault = lost | _cannot(run, hardware, instruction)
+    touched = active & (instruction.reads | instruction.writes) & in_rom
+    return _Run(
+        select(active, outcome.registers, run.registers),
+        memory,
+        jnp.where(touched, slices, run.slices),
+        jnp.where(active, cycles + held, run.cycles),
+        timer,
+        chip,
+        run.fault | active & fault,
+        left,
+        run.done | ends,
+        run.waits | ends | tia.is_full(chip),
+        run.granted & ~active,
+    )
+
+
+def _idle_turns(run: _Run, word: jax.Array, cycles: jax.Array) -> jax.Array:
+    """How often the loop that begins with the instruction `word` goes round before the timer it waits for may have run out.
+
+    Each turn is two instructions of `_TURN` cycles in all, whose effects the next turn overwrites: they can be skipped.
+    """
+    kind, chip = word >> 24 & 3, run.riot
+    elapsed = cycles - 1 - chip.timer_set
+    value = chip.timer - (elapsed >> chip.shift) - 1
+    turns = ((chip.timer - 1 << chip.shift) - elapsed) // _TURN
+    waits = (kind > 0) & (value > 0) & ((kind == 1) | (value < 0x80))
+    return jnp.where(waits, jnp.clip(turns, 0, (run.left - 1) // 2), 0)
+
+
+def _load(
+    run: _Run,
+    hardware: Hardware,
+    inputs: Inputs,
+    instruction: cpu.Instruction,
+    cycles: jax.Array,
+    collisions: jax.Array,
+) -> tuple[jax.Array, jax.Array, riot.Riot]:
+    """The slices after an access at the instruction's address, what it reads there, and the RIOT after that."""
+    address, cartridge = instruction.address, hardware.cartridge
+    slices = cartridges.touch(cartridge, run.slices, address)
+    on_chip = cartridge.superchip & (address & 0xF80 == 0x80) & (address & 0x1000 != 0)
+    held = _byte(run.memory, address & 0x7F | jnp.where(on_chip, RAM, 0))
+    word = hardware.words[cartridges.place(cartridge, slices, address)]
+    port, timer = riot.read(run.riot, address, cycles, inputs.port_a, inputs.port_b)
+    seen = tia.read(run.tia, address, cycles, instruction.bus, collisions, inputs.fire, inputs.paddles)
+    value = jnp.where(
+        address & 0x1000 != 0,
+        jnp.where(on_chip, held, word),
+        jnp.where(address & 0x80 == 0, seen, jnp.where(address & 0x200 == 0, held, port)),
+    )
+    through_ram = (instruction.mode == Mode.INDIRECT) & _is_ram(address)
+    return slices, jnp.where(through_ram, instruction.pointer, value), timer
+
+
+def _save(
+    run: _Run, hardware: Hardware, instruction: cpu.Instruction, outcome: cpu.Outcome, active: jax.Array
+) -> jax.Array:
+    """The memory after the instruction's stores: one byte, or a return address, below which a break puts the flags."""
+    address, s = instruction.address, run.registers.s
+    lane = jnp.arange(s.shape[0])
+    calls = (instruction.control == Control.CALL) | (instruction.control == Control.BREAK)
+    on_chip = hardware.cartridge.superchip & (address & 0x1F80 == 0x1000)
+    stores = active & (calls | instruction.writes & (on_chip | _is_ram(address)))
+    index = jnp.where(calls, s & 0x7F, address & 0x7F | jnp.where(on_chip, RAM, 0))
+    nowhere = 2 * RAM
+    memory = run.memory.at[lane, jnp.where(stores, index, nowhere)].set(
+        outcome.value.astype(jnp.uint8), mode="drop", unique_indices=True
+    )
+    low = run.registers.pc + 2 & 0xFF
+    memory = memory.at[lane, jnp.where(active & calls, s - 1 & 0x7F, nowhere)].set(
+        low.astype(jnp.uint8), mode="drop", unique_indices=True
+    )
+    breaks = active & (instruction.control == Control.BREAK)
+    flags = (run.registers.p | 0x30).astype(jnp.uint8)
+    return jax.lax.cond(
+        jnp.any(breaks),
+        lambda m: m.at[lane, jnp.where(breaks, s - 2 & 0x7F, nowhere)].set(flags, mode="drop", unique_indices=True),
+        lambda m: m,
+        memory,
+    )
+
+
+def _cannot(run: _Run, hardware: Hardware, instruction: cpu.Instruction) -> jax.Array:
+    """Whether an instruction does what is not emulated: halting, stack or pointers outside RAM, hot spots among its own bytes."""
+    control, mode, s = instruction.control, instruction.mode, run.registers.s
+    calls = (control == Control.CALL) | (control == Control.BREAK)
+    depth = jnp.where(control == Control.BREAK, 2, 1)
+    stack = calls & (s - depth < 0x80) | (mode == Mode.RETURN) & (s + 1 & 0xFF < 0x80)
+    pointers = instruction.uses_pointer & (mode != Mode.RETURN) & ~_is_zero_page_ram(run, instruction)
+    crosses = (mode == Mode.INDIRECT) & (instruction.address & 0xFF == 0xFF)
+    last = run.registers.pc + instruction.length - 1
+    first_hot = hardware.cartridge.hot_first + 0x1000
+    hot = (
+        (hardware.cartridge.hot_count > 0)
+        & (last & 0x1FFF >= first_hot)
+        & (run.registers.pc & 0x1FFF < first_hot + hardware.cartridge.hot_count)
+    )
+    page = jnp.where(hardware.cartridge.sliced, 0x3FF, 0xFFF)
+    torn = (run.registers.pc & page) + instruction.length - 1 > page
+    return (control == Control.JAM) | stack | pointers | crosses | hot | torn
+
+
+def _is_zero_page_ram(run: _Run, instruction: cpu.Instruction) -> jax.Array:
+    low = (
+        jnp.where(instruction.mode == Mode.INDIRECT_X, instruction.operand + run.registers.x, instruction.operand)
+        & 0xFF
+    )
+    return (low >= 0x80) & (low < 0xFF)
