@@ -94,7 +94,8 @@ def test_a_game_has_minatars_actions_and_observations(game):
 
 
 def test_all_five_games_are_known_by_name():
-    assert environments.names() == tuple(f"minatar/{game}" for game in sorted(NUM_ACTIONS))
+    minatar_names = [name for name in environments.names() if name.startswith("minatar/")]
+    assert minatar_names == [f"minatar/{game}" for game in sorted(NUM_ACTIONS)]
 
 
 def test_batched_steps_are_single_steps():
