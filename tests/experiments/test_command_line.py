@@ -102,6 +102,7 @@ def test_a_student_is_a_teacher_for_the_next_run(uninterrupted, tmp_path):
         pytest.skip("this tiny student is no better than random")
     arguments = flags(teacher=output / "student", output=tmp_path / "run", data=tmp_path / "data", online_iterations=1)
     subprocess.run(command(*arguments), check=True, capture_output=True)
+    assert teachers.load(tmp_path / "run" / "student").card.environment == card.environment
 
 
 def run_main(monkeypatch, capsys, *arguments: str) -> str:
