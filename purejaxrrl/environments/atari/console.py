@@ -177,14 +177,15 @@ class Console:
         self._play = jax.jit(over_lanes(self._play_lanes))
         self._power_on = over_lanes(self._power_on_lanes)
 
-    def reset(self, state: ConsoleState | None = None, game: int = 0) -> ConsoleState:
+    def reset(self, state: ConsoleState | None = None, game: int = 0, where: jax.Array | bool = True) -> ConsoleState:
         """`ALEInterface.reset_game` of `state`; without one, of a fresh `ALEInterface` after `loadROM`.
 
-        game: place in `games` of the game that a fresh console plays.
+        game: place in `games` of the game that a fresh console plays. where: bool; if False, `state` comes back as it is.
         """
         if state is None:
             state = self._play(self._power_on(jnp.asarray(game, jnp.int32)), jnp.int32(scripts.BOOT))
-        return self._play(state, jnp.int32(scripts.RESET_GAME))
+        stop = self._tables.script.lines.shape[1] - 1
+        return self._play(state, jnp.where(where, scripts.RESET_GAME, stop).astype(jnp.int32))
 
     def act(self, state: ConsoleState, action: jax.Array | int) -> ConsoleState:
         """One frame with `action` held, as `ALEInterface.act` does it: none once the game is over.

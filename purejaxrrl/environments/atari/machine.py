@@ -16,6 +16,7 @@ from purejaxrrl.environments.atari import cartridge as cartridges
 from purejaxrrl.environments.atari import cpu, picture, randomness, raster, riot, tia
 from purejaxrrl.environments.atari.cartridge import Cartridge
 from purejaxrrl.environments.atari.instructions import Control, Mode
+from purejaxrrl.environments.atari.memory import load, once, store
 
 INSTRUCTIONS = 25_000
 """The ALE gives up on a frame after this many, and goes on with it at the next."""
@@ -226,7 +227,7 @@ def _is_ram(address: jax.Array) -> jax.Array:
 
 
 def _byte(memory: jax.Array, index: jax.Array) -> jax.Array:
-    return memory[jnp.arange(index.shape[0]), index].astype(jnp.int32)
+    return load(memory, index).astype(jnp.int32)
 
 
 def _fetch(run: _Run, hardware: Hardware) -> tuple[jax.Array, jax.Array]:
@@ -245,12 +246,13 @@ def _fetch(run: _Run, hardware: Hardware) -> tuple[jax.Array, jax.Array]:
 
 def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.Array) -> _Run:
     """The next instruction of every lane that does not wait."""
-    word, lost = _fetch(run, hardware)
+    always = jnp.any(~run.waits)
+    word, lost = once(always, lambda run: _fetch(run, hardware), run)
 
     def read_pointer(low, high):
         return _byte(run.memory, low & 0x7F), _byte(run.memory, high & 0x7F)
 
-    instruction = cpu.address(run.registers, word, read_pointer)
+    instruction = once(always, lambda registers, word: cpu.address(registers, word, read_pointer), run.registers, word)
     address = instruction.address
     turns = _idle_turns(run, word, run.cycles + instruction.cycles)
     cycles = run.cycles + instruction.cycles + turns * _TURN
@@ -262,8 +264,10 @@ def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.
     chip = dataclasses.replace(run.tia, seen=jnp.where(asks, cycles - run.tia.frame_start, run.tia.seen))
     run = dataclasses.replace(run, tia=chip, waits=run.waits | asks, granted=run.granted | asks)
 
-    slices, value, timer = _load(run, hardware, inputs, instruction, cycles, collisions)
-    outcome = cpu.execute(run.registers, instruction, value)
+    slices, value, timer = once(
+        always, lambda run, i, c: _load(run, hardware, inputs, i, c, collisions), run, instruction, cycles
+    )
+    outcome = once(always, cpu.execute, run.registers, instruction, value)
     cycles = cycles + outcome.extra
     reads = active & instruction.reads
     chip = dataclasses.replace(run.tia, seen=jnp.where(reads & in_tia, cycles - run.tia.frame_start, run.tia.seen))
@@ -336,24 +340,18 @@ def _save(
 ) -> jax.Array:
     """The memory after the instruction's stores: one byte, or a return address, below which a break puts the flags."""
     address, s = instruction.address, run.registers.s
-    lane = jnp.arange(s.shape[0])
     calls = (instruction.control == Control.CALL) | (instruction.control == Control.BREAK)
     on_chip = hardware.cartridge.superchip & (address & 0x1F80 == 0x1000)
     stores = active & (calls | instruction.writes & (on_chip | _is_ram(address)))
     index = jnp.where(calls, s & 0x7F, address & 0x7F | jnp.where(on_chip, RAM, 0))
-    nowhere = 2 * RAM
-    memory = run.memory.at[lane, jnp.where(stores, index, nowhere)].set(
-        outcome.value.astype(jnp.uint8), mode="drop", unique_indices=True
-    )
+    memory = store(run.memory, (index,), outcome.value.astype(jnp.uint8), stores)
     low = run.registers.pc + 2 & 0xFF
-    memory = memory.at[lane, jnp.where(active & calls, s - 1 & 0x7F, nowhere)].set(
-        low.astype(jnp.uint8), mode="drop", unique_indices=True
-    )
+    memory = store(memory, (s - 1 & 0x7F,), low.astype(jnp.uint8), active & calls)
     breaks = active & (instruction.control == Control.BREAK)
     flags = (run.registers.p | 0x30).astype(jnp.uint8)
     return jax.lax.cond(
         jnp.any(breaks),
-        lambda m: m.at[lane, jnp.where(breaks, s - 2 & 0x7F, nowhere)].set(flags, mode="drop", unique_indices=True),
+        lambda m: store(m, (s - 2 & 0x7F,), flags, breaks),
         lambda m: m,
         memory,
     )

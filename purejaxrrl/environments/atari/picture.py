@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrrl.environments.atari import objects
+from purejaxrrl.environments.atari.memory import load, store
 from purejaxrrl.environments.atari.raster import BLANK, COLOUR_SETS, HMOVE_BLANK, Bit, Canvas, Raster
 
 
@@ -33,18 +34,15 @@ def finish(raster: Raster, canvas: Canvas, enable: jax.Array) -> Canvas:
     height = canvas.rows.shape[2]
     whole = enable & (end == 160) & (raster.row < height)
     part = enable & (end > 0) & (end < 160) & (raster.row < height)
-    lane = jnp.arange(end.shape[0])
-    row = jnp.where(whole, raster.row, height)
-    rows = canvas.rows.at[lane, raster.buffer, row].set(raster.line, mode="drop", unique_indices=True)
+    rows = store(canvas.rows, (raster.buffer, raster.row), raster.line, whole)
     canvas = dataclasses.replace(canvas, rows=rows)
     return jax.lax.cond(jnp.any(part), lambda c: _merge(raster, c, end, part), lambda c: c, canvas)
 
 
 def _merge(raster: Raster, canvas: Canvas, end: jax.Array, enable: jax.Array) -> Canvas:
     """The row drawn up to pixel `end` [L], the old row beyond it: its marks stay, its colour sets follow the new ones."""
-    lane = jnp.arange(end.shape[0])
-    place = (lane, raster.buffer, jnp.where(enable, raster.row, 0))
-    old, old_sets = canvas.rows[place], canvas.colours[place]
+    place = (raster.buffer, jnp.where(enable, raster.row, 0))
+    old, old_sets = load(canvas.rows, *place), load(canvas.colours, *place)
     kept = jnp.stack(objects.span(end, jnp.full_like(end, 160)), axis=1)
     mark = jnp.stack(objects.span(end, end + 1), axis=1)
     first = jnp.sum(jax.lax.population_count(old[:, 10:15] & (~kept | mark)), axis=1).astype(jnp.int32) - 1
@@ -60,17 +58,7 @@ def _merge(raster: Raster, canvas: Canvas, end: jax.Array, enable: jax.Array) ->
     index = jnp.arange(COLOUR_SETS)
     source = jnp.clip(index - raster.sets[:, None] + jnp.maximum(first, 0)[:, None], 0, COLOUR_SETS - 1)
     sets = jnp.where(index < raster.sets[:, None], old_sets, jnp.take_along_axis(old_sets, source, axis=1))
-    return drawn(canvas, lane, raster.buffer, jnp.where(enable, raster.row, canvas.rows.shape[2]), line, sets)
-
-
-def drawn(
-    canvas: Canvas, lane: jax.Array, buffer: jax.Array, row: jax.Array, line: jax.Array, sets: jax.Array
-) -> Canvas:
-    """The canvas with one row of each lane replaced."""
-    return Canvas(
-        canvas.rows.at[lane, buffer, row].set(line, mode="drop"),
-        canvas.colours.at[lane, buffer, row].set(sets, mode="drop"),
-    )
+    return Canvas(store(canvas.rows, place, line, enable), store(canvas.colours, place, sets, enable))
 
 
 def grey_out(raster: Raster, canvas: Canvas, row: jax.Array, enable: jax.Array) -> tuple[Raster, Canvas]:

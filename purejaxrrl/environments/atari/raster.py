@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrrl.environments.atari import objects
+from purejaxrrl.environments.atari.memory import once, store
 from purejaxrrl.environments.atari.tia import Write
 
 CLOCKS = 228
@@ -215,7 +216,7 @@ def step(
     target = _column(raster, screen, clock + delay, pending)
     ends_line = target > CLOCKS
     stop = jnp.minimum(target, CLOCKS)
-    raster, canvas = _draw(raster, canvas, screen, stop)
+    raster, canvas = _draw(raster, canvas, screen, stop, jnp.any(pending))
     raster, canvas = _end_line(raster, canvas, ends_line)
     done = pending & ~ends_line
     stored = _store(raster, screen, register, value, clock, effect, condition, odd)
@@ -306,14 +307,14 @@ def _planes(raster: Raster, shown: list[list[jax.Array]]) -> tuple[list[jax.Arra
     return low, high
 
 
-def _draw(raster: Raster, canvas: Canvas, screen: Screen, stop: jax.Array) -> tuple[Raster, Canvas]:
+def _draw(raster: Raster, canvas: Canvas, screen: Screen, stop: jax.Array, always: jax.Array) -> tuple[Raster, Canvas]:
     """Draws the row from where it ends so far up to the clock `stop`."""
     start, end = (jnp.clip(clock - BLANK, 0, 160) for clock in (raster.column, stop))
     visible = end > start
     blanked = raster.flags & Bit.VBLANK != 0
     inside = objects.span(start, end)
-    shown = _patterns(raster)
-    low, high = _planes(raster, shown)
+    shown = once(always, _patterns, raster)
+    low, high = once(always, _planes, raster, shown)
     lit = [jnp.where(blanked, 0, word) for word in inside]
     collided = objects.collisions([[word & mask for word, mask in zip(thing, lit, strict=False)] for thing in shown])
 
@@ -330,9 +331,7 @@ def _draw(raster: Raster, canvas: Canvas, screen: Screen, stop: jax.Array) -> tu
         *(old[10 + word] | jnp.where(new_set, mark[word], 0) for word in range(5)),
         old[15] | (blanks & visible).astype(jnp.uint32),
     ]
-    lane = jnp.arange(start.shape[0])
-    row = jnp.where(new_set, raster.row, canvas.rows.shape[2])
-    colours = canvas.colours.at[lane, raster.buffer, row, raster.sets].set(chosen, mode="drop", unique_indices=True)
+    colours = store(canvas.colours, (raster.buffer, raster.row, raster.sets), chosen, new_set)
     flags = jnp.where(blanks & (stop >= BLANK + HMOVE_BLANK), raster.flags & ~Bit.HMOVE_BLANK, raster.flags)
     return dataclasses.replace(
         raster,
@@ -347,9 +346,7 @@ def _draw(raster: Raster, canvas: Canvas, screen: Screen, stop: jax.Array) -> tu
 
 def _end_line(raster: Raster, canvas: Canvas, ends: jax.Array) -> tuple[Raster, Canvas]:
     """Where `ends`, puts the finished row on the canvas and goes to the next."""
-    lane = jnp.arange(ends.shape[0])
-    row = jnp.where(ends, raster.row, canvas.rows.shape[2])
-    rows = canvas.rows.at[lane, raster.buffer, row].set(raster.line, mode="drop", unique_indices=True)
+    rows = store(canvas.rows, (raster.buffer, raster.row), raster.line, ends & (raster.row < canvas.rows.shape[2]))
     reflected = jnp.where(raster.sizes >> 16 & 1 == 1, int(Bit.REFLECTED), 0)
     flags = raster.flags & ~(Bit.REFLECTED | Bit.SKIP0 | Bit.SKIP1) | reflected
     twinkles = ends & (raster.flags & Bit.STARS != 0)
@@ -360,7 +357,7 @@ def _end_line(raster: Raster, canvas: Canvas, ends: jax.Array) -> tuple[Raster, 
         raster,
         flags=jnp.where(ends, flags, raster.flags),
         stars=jnp.where(twinkles, stars, raster.stars),
-        positions=raster.positions.at[:, 2].set(missile),
+        positions=jnp.concatenate([raster.positions[:, :2], missile[:, None], raster.positions[:, 3:]], 1),
         row=raster.row + ends,
         column=jnp.where(ends, 0, raster.column),
         line=jnp.where(ends[:, None], 0, raster.line),
@@ -481,4 +478,5 @@ def _move(raster: Raster, register: jax.Array, value: jax.Array, clock: jax.Arra
     centre = raster.positions[:, :2] + jnp.where(modes == 5, 8, jnp.where(modes == 7, 16, 4))
     locked = raster.flags[:, None] & jnp.asarray([Bit.RESMP0, Bit.RESMP1]) != 0
     released = locked & ((register - Write.RESMP0)[:, None] == jnp.arange(2)) & (value & 2 == 0)[:, None]
-    return positions.at[:, 2:4].set(jnp.where(released, centre % 160, positions[:, 2:4]))
+    missiles = jnp.where(released, centre % 160, positions[:, 2:4])
+    return jnp.concatenate([positions[:, :2], missiles, positions[:, 4:]], 1)

@@ -12,6 +12,8 @@ import enum
 import jax
 import jax.numpy as jnp
 
+from purejaxrrl.environments.atari.memory import store
+
 LINE = 76
 """Cycles of a scan line; a cycle is three colour clocks."""
 NEVER = 0x7FFFFFFF
@@ -184,11 +186,7 @@ def entry(position: jax.Array, register: jax.Array, value: jax.Array) -> jax.Arr
 
 def _append(tia: Tia, item: jax.Array, enable: jax.Array) -> Tia:
     """Adds an entry to the log of the lanes that `enable` names."""
-    lane = jnp.arange(item.shape[0])
-    place = jnp.where(enable, tia.logged, LOG_LENGTH)
-    return dataclasses.replace(
-        tia, log=tia.log.at[lane, place].set(item, mode="drop", unique_indices=True), logged=tia.logged + enable
-    )
+    return dataclasses.replace(tia, log=store(tia.log, (tia.logged,), item, enable), logged=tia.logged + enable)
 
 
 def is_full(tia: Tia) -> jax.Array:

@@ -1,0 +1,188 @@
+"""Plays games on ours and on ale-py's consoles side by side and counts the frames that differ.
+
+    python tests/environments/atari/comparison.py --games pong breakout --frames 20000 --seed 1
+    python tests/environments/atari/comparison.py --frames 2000 --every-mode
+
+prints a line of JSON for each game: frames compared, resets among them, and how many frames differed in what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import json
+import sys
+import zlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ale_py import Action, ALEInterface
+from recording import interface
+
+from purejaxrrl import parallel
+from purejaxrrl.environments.atari import GAMES, rom
+from purejaxrrl.environments.atari.console import Console, ConsoleState
+
+CHUNK = 250
+"""Frames of one compiled call; a lane whose game is over waits for its end."""
+
+
+@dataclasses.dataclass
+class Lane:
+    """One game in one of its modes: the actions [T], ale-py's console, and what was found so far."""
+
+    game: str
+    actions: np.ndarray
+    ale: ALEInterface
+    mode: int
+    difficulty: int
+    frames: int = 0
+    resets: int = 0
+    differences: dict[str, int] = dataclasses.field(default_factory=dict)
+    first: int | None = None
+
+    def check(self, ours: dict[str, np.ndarray], reward: int) -> None:
+        """Compares what ours shows of a frame with what ale-py's console shows now."""
+        screen = self.ale.getScreen()
+        height = screen.shape[0]
+        same = {
+            "ram": np.array_equal(ours["ram"], self.ale.getRAM()),
+            "screen": zlib.crc32(ours["screen"][:height].tobytes()) == zlib.crc32(screen.tobytes()),
+            "padding": not ours["screen"][height:].any(),
+            "reward": ours["reward"] == reward,
+            "lives": ours["lives"] == self.ale.lives(),
+            "game_over": ours["game_over"] == self.ale.game_over(),
+            "fault": not ours["fault"],
+        }
+        for name in (name for name, equal in same.items() if not equal):
+            self.differences[name] = self.differences.get(name, 0) + 1
+            self.first = self.frames if self.first is None else self.first
+
+    def report(self) -> dict:
+        """What was found, as JSON has it."""
+        fields = ("game", "mode", "difficulty", "frames", "resets", "differences", "first")
+        return {name: getattr(self, name) for name in fields}
+
+
+def fuzzed_actions(game: str, length: int, seed: int) -> np.ndarray:
+    """Stretches of chance, of holding one button, of hammering two in turn, and of doing nothing."""
+    rng = np.random.default_rng([seed, *game.encode()])
+    actions = np.zeros(length, np.int64)
+    start = 0
+    while start < length:
+        # Games draw their rarest pictures when nobody plays for long.
+        kind, several = rng.integers(5), rng.integers(18, size=2)
+        stretch = int(rng.integers(10, 600 if kind == 4 else 200))
+        span = np.arange(start, min(start + stretch, length))
+        kinds = (rng.integers(18, size=span.size),) * 2 + (several[0], several[span % 2], 0)
+        actions[span] = kinds[kind]
+        start += stretch
+    return actions
+
+
+class _Players:
+    """Our consoles, stepped together."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.start = jax.jit(jax.vmap(lambda game: console.reset(game=game)))
+        self.reset = jax.jit(jax.vmap(lambda state, where: console.reset(state, where=where)))
+        self.look = jax.jit(jax.vmap(self._look))
+
+    def _look(self, state: ConsoleState) -> dict[str, jax.Array]:
+        return {
+            "ram": self.console.ram(state),
+            "screen": self.console.screen(state),
+            "reward": state.reward,
+            "lives": state.lives,
+            "game_over": state.game_over,
+            "fault": state.fault,
+        }
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def play(self, state: ConsoleState, actions: jax.Array, place: jax.Array):
+        """CHUNK frames of `actions` [T, lanes] from each lane's `place`; what is seen after each, and whether it was played."""
+
+        def step(carry, _):
+            state, place = carry
+            plays = ~state.game_over & (place < len(actions))
+            action = actions[jnp.minimum(place, len(actions) - 1), jnp.arange(place.size)]
+            state = jax.vmap(self.console.act)(state, action)
+            return (state, place + plays), (self.look(state), plays)
+
+        (state, place), seen = jax.lax.scan(step, (state, place), None, CHUNK)
+        return state, place, seen
+
+
+def compare(lanes: list[Lane]) -> None:
+    """Plays the actions of all lanes, in one batch, resetting where a game is over; the lanes hold what differed."""
+    console = Console(
+        tuple(lane.game for lane in lanes),
+        mode=tuple(lane.mode for lane in lanes),
+        difficulty=tuple(lane.difficulty for lane in lanes),
+    )
+    players = _Players(console)
+    state = players.start(jnp.arange(len(lanes), dtype=jnp.int32))
+    _check_all(lanes, jax.device_get(players.look(state)))
+    actions = jnp.asarray(np.stack([lane.actions for lane in lanes], 1), jnp.int32)
+    place = jnp.zeros(len(lanes), jnp.int32)
+    while any(lane.frames < len(lane.actions) for lane in lanes):
+        state, place, (seen, plays) = players.play(state, actions, place)
+        seen, plays, over = jax.device_get((seen, plays, state.game_over))
+        for time, number in itertools.product(range(CHUNK), range(len(lanes))):
+            if plays[time, number]:
+                _advance(lanes[number], {name: value[time, number] for name, value in seen.items()})
+        if over.any():
+            state = players.reset(state, over)
+            for lane in itertools.compress(lanes, over):
+                lane.ale.reset_game()
+                lane.resets += 1
+            _check_all(lanes, jax.device_get(players.look(state)), over)
+
+
+def _advance(lane: Lane, ours: dict[str, np.ndarray]) -> None:
+    reward = lane.ale.act(Action(int(lane.actions[lane.frames])))
+    lane.frames += 1
+    lane.check(ours, reward)
+
+
+def _check_all(lanes: list[Lane], seen: dict[str, np.ndarray], which: np.ndarray | None = None) -> None:
+    for number, lane in enumerate(lanes):
+        if which is None or which[number]:
+            lane.check({name: value[number] for name, value in seen.items()}, int(seen["reward"][number]))
+
+
+def lane(game: str, frames: int, seed: int, mode: int | None = None, difficulty: int = 0) -> Lane:
+    """A lane that is about to play fuzzed actions."""
+    mode = GAMES[game].default_mode if mode is None else mode
+    return Lane(game, fuzzed_actions(game, frames, seed), interface(game, mode, difficulty), mode, difficulty)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--games", nargs="+", default=rom.names(), help="names as in ale_py.roms; all unless given")
+    parser.add_argument("--frames", type=int, default=2_000, help="of each game")
+    parser.add_argument("--seed", type=int, default=0, help="of the actions")
+    parser.add_argument("--every-mode", action="store_true", help="each game in every mode and difficulty")
+    parser.add_argument("--lanes", type=int, default=16, help="games in a batch")
+    options = parser.parse_args()
+    parallel.fuse_loops()
+    settings = [
+        (game, mode, difficulty)
+        for game in options.games
+        for mode in (GAMES[game].modes if options.every_mode else (None,))
+        for difficulty in ((0, *filter(None, GAMES[game].difficulties)) if options.every_mode else (0,))
+    ]
+    for start in range(0, len(settings), options.lanes):
+        group = settings[start : start + options.lanes]
+        lanes = [lane(game, options.frames, options.seed, mode, difficulty) for game, mode, difficulty in group]
+        compare(lanes)
+        for done in lanes:
+            print(json.dumps(done.report()), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
