@@ -24,16 +24,6 @@ def use_cores() -> None:
         jax.config.update("jax_num_cpu_devices", cores)
 
 
-def fuse_loops(bytes_accessed: int = 1_000_000) -> None:
-    """Has XLA for CPU compile every loop whose body touches less memory than this into one function.
-
-    It then spends no time on dispatching the body's many small kernels: a batch of 16 Atari consoles plays several times as
-    many frames. Loops of large matrix products are better left alone, they lose their threads. Call it first, as `use_cores`.
-    """
-    option = f"--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold={bytes_accessed}"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {option}".strip()
-
-
 def devices_for(num_runs: int) -> list[jax.Device]:
     """As many local devices as share `num_runs` runs equally."""
     devices = jax.local_devices()

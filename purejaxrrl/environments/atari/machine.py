@@ -234,13 +234,16 @@ def _fetch(run: _Run, hardware: Hardware) -> tuple[jax.Array, jax.Array]:
     """The three bytes at the program counter, and whether they cannot be fetched this way."""
     pc, cartridge = run.registers.pc, hardware.cartridge
     in_rom = pc & 0x1000 != 0
+    whole = in_rom & ~(cartridge.sliced & (pc & cartridges.SLICE - 1 > cartridges.SLICE - 3))
     word = hardware.words[cartridges.place(cartridge, run.slices, pc)]
 
-    def from_ram(_):
-        bytes_ = [_byte(run.memory, pc + n & 0x7F) for n in range(3)]
-        return jnp.where(in_rom, word, bytes_[0] | bytes_[1] << 8 | bytes_[2] << 16)
+    def byte_by_byte(_):
+        """From RAM, or from two slices of a cartridge that need not be neighbours in its image."""
+        rom = [hardware.words[cartridges.place(cartridge, run.slices, pc + n)] & 0xFF for n in range(3)]
+        bytes_ = [jnp.where(in_rom, rom[n], _byte(run.memory, pc + n & 0x7F)) for n in range(3)]
+        return jnp.where(whole, word, bytes_[0] | bytes_[1] << 8 | bytes_[2] << 16)
 
-    word = jax.lax.cond(jnp.any(~in_rom & ~run.waits), from_ram, lambda _: word, None)
+    word = jax.lax.cond(jnp.any(~whole & ~run.waits), byte_by_byte, lambda _: word, None)
     return word, ~in_rom & ~_is_ram(pc)
 
 
@@ -372,8 +375,7 @@ def _cannot(run: _Run, hardware: Hardware, instruction: cpu.Instruction) -> jax.
         & (last & 0x1FFF >= first_hot)
         & (run.registers.pc & 0x1FFF < first_hot + hardware.cartridge.hot_count)
     )
-    page = jnp.where(hardware.cartridge.sliced, 0x3FF, 0xFFF)
-    torn = (run.registers.pc & page) + instruction.length - 1 > page
+    torn = (run.registers.pc & 0xFFF) + instruction.length - 1 > 0xFFF
     return (control == Control.JAM) | stack | pointers | crosses | hot | torn
 
 
