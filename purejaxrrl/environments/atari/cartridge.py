@@ -1,7 +1,7 @@
 """Cartridges: which byte of the ROM the processor sees at an address, and the accesses that switch banks.
 
 The 4 KiB that a cartridge occupies are four slices of 1 KiB; which slice of the image shows in each is one int32 with a
-byte per slice. Every scheme but one is then a run of hot spots: touching one shows another bank (F8, F6) or another slice
+byte per slice. Every scheme but one is then a run of hot spots: touching one shows another bank (F8, F6, DPC) or another slice
 (E0); FE goes by address line 13. Source: `src/ale/emucore/Cart*.cxx`.
 """
 
@@ -16,10 +16,27 @@ import numpy as np
 from purejaxrrl.environments.atari.rom import Rom
 
 SLICE = 1024
+_LARGEST_BANK = 4096
 _BANK = 0x03020100
 _NEXT_BANK = 0x04040404
-_RESET_SLICES = {"2K": 0x01000100, "4K": _BANK, "F8": _BANK + _NEXT_BANK, "F6": _BANK, "E0": 0x07060504, "FE": _BANK}
-_HOT_SPOTS = {"2K": (0, 0), "4K": (0, 0), "F8": (0xFF8, 2), "F6": (0xFF6, 4), "E0": (0xFE0, 24), "FE": (0, 0)}
+_RESET_SLICES = {
+    "2K": 0x01000100,
+    "4K": _BANK,
+    "F8": _BANK + _NEXT_BANK,
+    "DPC": _BANK + _NEXT_BANK,
+    "F6": _BANK,
+    "E0": 0x07060504,
+    "FE": _BANK,
+}
+_HOT_SPOTS = {
+    "2K": (0, 0),
+    "4K": (0, 0),
+    "F8": (0xFF8, 2),
+    "DPC": (0xFF8, 2),
+    "F6": (0xFF6, 4),
+    "E0": (0xFE0, 24),
+    "FE": (0, 0),
+}
 
 
 @jax.tree_util.register_dataclass
@@ -28,7 +45,7 @@ class Cartridge:
     """The cartridges of L lanes; every field is int32 or bool [L].
 
     base: where the image starts in the words of `pack`. reset_slices: the slices shown after a reset. hot_first, hot_count:
-    the hot spots within the 4 KiB. sliced, by_address, superchip: whether it is E0, FE, has RAM.
+    the hot spots within the 4 KiB. sliced, by_address, superchip, dpc: whether it is E0, FE, has RAM, a DPC (None if none of the batch has).
     """
 
     base: jax.Array
@@ -38,20 +55,22 @@ class Cartridge:
     sliced: jax.Array
     by_address: jax.Array
     superchip: jax.Array
+    dpc: jax.Array | None
 
 
 def pack(roms: tuple[Rom, ...]) -> tuple[np.ndarray, Cartridge]:
     """The words and the cartridges of some ROMs, one row for each.
 
     A word, int32, holds the byte at its place and the two that follow it in the same bank: an instruction. Above them, two bits
-    mark loops that only wait for the timer (`_polls`).
+    mark loops that only wait for the timer (`_polls`); none for a DPC, which may count what is fetched.
     """
     words, bases = [], []
     for rom in roms:
         image = np.frombuffer(rom.image, np.uint8).astype(np.int32)
         bases.append(sum(map(len, words)))
-        banks = image.reshape(-1, min(4096, image.size))
-        words.extend(bank | np.roll(bank, -1) << 8 | np.roll(bank, -2) << 16 | _polls(bank) << 24 for bank in banks)
+        banks = [image[start : start + _LARGEST_BANK] for start in range(0, image.size, _LARGEST_BANK)]
+        waits = rom.scheme != "DPC"
+        words.extend(b | np.roll(b, -1) << 8 | np.roll(b, -2) << 16 | waits * _polls(b) << 24 for b in banks)
     return np.concatenate(words), Cartridge(
         base=np.asarray(bases, np.int32),
         reset_slices=np.asarray([_RESET_SLICES[rom.scheme] for rom in roms], np.int32),
@@ -60,6 +79,7 @@ def pack(roms: tuple[Rom, ...]) -> tuple[np.ndarray, Cartridge]:
         sliced=np.asarray([rom.scheme == "E0" for rom in roms]),
         by_address=np.asarray([rom.scheme == "FE" for rom in roms]),
         superchip=np.asarray([rom.superchip for rom in roms]),
+        dpc=np.asarray([rom.scheme == "DPC" for rom in roms]) if any(rom.scheme == "DPC" for rom in roms) else None,
     )
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrrl.environments.atari import cartridge as cartridges
-from purejaxrrl.environments.atari import cpu, picture, randomness, raster, riot, tia
+from purejaxrrl.environments.atari import cpu, dpc, picture, randomness, raster, riot, tia
 from purejaxrrl.environments.atari.cartridge import Cartridge
 from purejaxrrl.environments.atari.instructions import Control, Mode
 from purejaxrrl.environments.atari.memory import load, once, store
@@ -55,7 +55,7 @@ class Inputs:
 class Machine:
     """All that changes. memory: uint8 [L, 256], RAM and a cartridge's RAM. slices: int32 [L], see `cartridge.py`. cycles:
     int32 [L], since the machine's counter was set back. random: int32 [L], random numbers drawn. fault: bool [L], sticky: it met
-    something that is not emulated. The rest are the chips and the picture."""
+    something that is not emulated. dpc: None where no cartridge of the batch has one. The rest are the chips and the picture."""
 
     registers: cpu.Registers
     memory: jax.Array
@@ -67,6 +67,7 @@ class Machine:
     canvas: raster.Canvas
     random: jax.Array
     fault: jax.Array
+    dpc: dpc.Dpc | None
 
 
 def select(condition: jax.Array, new, old):
@@ -100,6 +101,7 @@ def power_on(hardware: Hardware, height: int) -> Machine:
         raster.blank_canvas(lanes, height),
         zero + RAM + 1,
         zero != 0,
+        None if hardware.cartridge.dpc is None else dpc.power_on(lanes),
     )
 
 
@@ -128,6 +130,7 @@ def reset(machine: Machine, hardware: Hardware) -> Machine:
         jax.tree.map(jnp.zeros_like, machine.canvas),
         random,
         machine.fault | (random + 1 + RAM > randomness.LENGTH),
+        None if machine.dpc is None else dpc.reset(machine.dpc, jnp.zeros_like(machine.cycles)),
     )
 
 
@@ -148,6 +151,7 @@ class _Run:
     done: jax.Array
     waits: jax.Array
     granted: jax.Array
+    dpc: dpc.Dpc | None
 
 
 def frame(machine: Machine, hardware: Hardware, inputs: Inputs, enable: jax.Array) -> Machine:
@@ -169,6 +173,7 @@ def frame(machine: Machine, hardware: Hardware, inputs: Inputs, enable: jax.Arra
         ~enable,
         ~enable,
         jnp.zeros_like(enable),
+        None if machine.dpc is None else dpc.rebase(machine.dpc, back),
     )
 
     def rounds(carry):
@@ -184,7 +189,17 @@ def frame(machine: Machine, hardware: Hardware, inputs: Inputs, enable: jax.Arra
     beam, canvas = _grey_out(beam, canvas, hardware.screen, line, enable & run.tia.partial)
     chip = dataclasses.replace(run.tia, last_lines=jnp.where(enable & ~run.tia.partial, line, run.tia.last_lines))
     return Machine(
-        run.registers, run.memory, run.slices, run.cycles, run.riot, chip, beam, canvas, machine.random, run.fault
+        run.registers,
+        run.memory,
+        run.slices,
+        run.cycles,
+        run.riot,
+        chip,
+        beam,
+        canvas,
+        machine.random,
+        run.fault,
+        run.dpc,
     )
 
 
@@ -270,6 +285,9 @@ def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.
     slices, value, timer = once(
         always, lambda run, i, c: _load(run, hardware, inputs, i, c, collisions), run, instruction, cycles
     )
+    display = run.dpc
+    if display is not None:
+        display, value = _read_display(run, hardware, instruction, cycles, value, active)
     outcome = once(always, cpu.execute, run.registers, instruction, value)
     cycles = cycles + outcome.extra
     reads = active & instruction.reads
@@ -280,6 +298,8 @@ def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.
     timer = select(stores & in_riot, riot.write(timer, address, outcome.value, cycles), timer)
     chip, held, ends = tia.write(chip, address & 0x3F, outcome.value, cycles, hardware.maximum_lines, stores & in_tia)
     memory = _save(run, hardware, instruction, outcome, active)
+    if display is not None:
+        display = _write_display(display, hardware, instruction, outcome, stores & in_rom)
 
     left = run.left - jnp.where(active, 1 + 2 * turns, 0)
     ends |= active & (left == 0)
@@ -297,6 +317,7 @@ def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.
         run.done | ends,
         run.waits | ends | tia.is_full(chip),
         run.granted & ~active,
+        display,
     )
 
 
@@ -336,6 +357,47 @@ def _load(
     )
     through_ram = (instruction.mode == Mode.INDIRECT) & _is_ram(address)
     return slices, jnp.where(through_ram, instruction.pointer, value), timer
+
+
+def _read_display(
+    run: _Run,
+    hardware: Hardware,
+    instruction: cpu.Instruction,
+    cycles: jax.Array,
+    value: jax.Array,
+    active: jax.Array,
+) -> tuple[dpc.Dpc, jax.Array]:
+    """The DPC after an instruction was fetched and read its operand, and what it read."""
+    address, cartridge, pc = instruction.address, hardware.cartridge, run.registers.pc
+    present = active & cartridge.dpc
+    fetched = [dpc.is_clocked(pc + n) & (n < instruction.length) & (pc & 0x1000 != 0) for n in range(3)]
+    clocked = dpc.clock(run.dpc, jnp.where(present, sum(f.astype(jnp.int32) for f in fetched), 0))
+    reads = present & instruction.reads & (address & 0x1000 != 0)
+    clocked = dpc.clock(clocked, (reads & dpc.is_clocked(address)).astype(jnp.int32))
+    asked = reads & (address & 0xFFF < 0x40)
+
+    def ask(chip):
+        after, place, mask, instead = dpc.read(chip, address, cycles)
+        shown = jnp.where(mask == 0, instead, hardware.words[cartridge.base + place] & mask)
+        return select(asked, after, chip), jnp.where(asked, shown, value)
+
+    return jax.lax.cond(jnp.any(asked), ask, lambda chip: (chip, value), clocked)
+
+
+def _write_display(
+    chip: dpc.Dpc, hardware: Hardware, instruction: cpu.Instruction, outcome: cpu.Outcome, stores: jax.Array
+) -> dpc.Dpc:
+    """The DPC after an instruction stored a byte in the cartridge, where `stores`."""
+    stores &= hardware.cartridge.dpc
+    clocked = dpc.clock(chip, stores.astype(jnp.int32))
+    place = instruction.address & 0xFFF
+    told = stores & (place >= 0x40) & (place < 0x80)
+    return jax.lax.cond(
+        jnp.any(told),
+        lambda c: select(told, dpc.write(c, instruction.address, outcome.value), c),
+        lambda c: c,
+        clocked,
+    )
 
 
 def _save(

@@ -36,13 +36,13 @@ _PAL = frozenset(
     }
 )
 _SIZES = {2048: "2K", 4096: "4K", 8192: "F8", 16384: "F6"}
+_DISPLAY_PROCESSORS = frozenset({"pitfall2"})
 
 UNSUPPORTED = {
     "combat": "ale-py itself cannot load it",
     "joust": "ale-py itself cannot load it",
     "maze_craze": "ale-py itself cannot load it",
     "warlords": "ale-py itself cannot load it",
-    "pitfall2": "the display processor chip (DPC) on its cartridge is not emulated",
 }
 """ROMs that ale-py ships but that are not played here, and why."""
 
@@ -51,7 +51,7 @@ UNSUPPORTED = {
 class Rom:
     """A cartridge and how the console is set up for it.
 
-    image: the bytes. scheme: bank switching, one of 2K, 4K, F8, F6, E0, FE. superchip: 128 bytes of RAM on the
+    image: the bytes. scheme: bank switching, one of 2K, 4K, F8, F6, E0, FE, DPC. superchip: 128 bytes of RAM on the
     cartridge. first_line: scan line at which the picture begins. height: lines of the picture on an NTSC set, where
     detection of the format begins. pal: whether detection finds a PAL set, whose picture has 250 lines.
     hmove_blanks: whether a late HMOVE blackens 8 pixels. left_paddles, right_paddles: paddles in that port.
@@ -96,6 +96,11 @@ def check_name(name: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"unknown Atari game {name!r}; did you mean one of {', '.join(near)}?")
 
 
+def _scheme(name: str, size: int) -> str:
+    special = {"E0": _SLICED, "FE": _BY_ADDRESS, "DPC": _DISPLAY_PROCESSORS}
+    return next((scheme for scheme, games in special.items() if name in games), None) or _SIZES[size]
+
+
 @functools.cache
 def load(name: str) -> Rom:
     """The cartridge of a game, by its name in `ale_py.roms`.
@@ -111,7 +116,7 @@ def load(name: str) -> Rom:
     found = hashlib.md5(image, usedforsecurity=False).hexdigest()
     if found != expected:
         raise ValueError(f"the ROM of {name} has MD5 {found} where ale-py lists {expected}; reinstall ale-py")
-    scheme = "E0" if name in _SLICED else "FE" if name in _BY_ADDRESS else _SIZES[len(image)]
+    scheme = _scheme(name, len(image))
     return Rom(
         name,
         image,
