@@ -45,7 +45,7 @@ def _double_dunk_menu(mode: int) -> tuple[Step, ...]:
     steps: list[Step] = [Press(1), down]
     for place, bit in enumerate(("bit3", "bit4", "bit2", "bit5")):
         steps += [down, option(bit, mode >> place & 1)]
-    return (*steps, down, SoftReset(), Act(UPFIRE), Act(NOOP))
+    return (*steps, SoftReset(), Act(UPFIRE), Act(NOOP))
 
 
 ENTRIES = (
