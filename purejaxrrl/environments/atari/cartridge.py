@@ -64,15 +64,15 @@ def pack(roms: tuple[Rom, ...]) -> tuple[np.ndarray, Cartridge]:
     A word, int32, holds the byte at its place and the two that follow it in the same bank: an instruction. Above them, two bits
     mark loops that only wait for the timer (`_polls`); none for a DPC, which may count what is fetched.
     """
-    words, bases = [], []
-    for rom in roms:
+    words, places = [], {}
+    for rom in dict.fromkeys(roms):
         image = np.frombuffer(rom.image, np.uint8).astype(np.int32)
-        bases.append(sum(map(len, words)))
+        places[rom] = sum(map(len, words))
         banks = [image[start : start + _LARGEST_BANK] for start in range(0, image.size, _LARGEST_BANK)]
         waits = rom.scheme != "DPC"
         words.extend(b | np.roll(b, -1) << 8 | np.roll(b, -2) << 16 | waits * _polls(b) << 24 for b in banks)
     return np.concatenate(words), Cartridge(
-        base=np.asarray(bases, np.int32),
+        base=np.asarray([places[rom] for rom in roms], np.int32),
         reset_slices=np.asarray([_RESET_SLICES[rom.scheme] for rom in roms], np.int32),
         hot_first=np.asarray([_HOT_SPOTS[rom.scheme][0] for rom in roms], np.int32),
         hot_count=np.asarray([_HOT_SPOTS[rom.scheme][1] for rom in roms], np.int32),

@@ -259,7 +259,9 @@ def _fetch(run: _Run, hardware: Hardware) -> tuple[jax.Array, jax.Array]:
         return jnp.where(whole, word, bytes_[0] | bytes_[1] << 8 | bytes_[2] << 16)
 
     word = jax.lax.cond(jnp.any(~whole & ~run.waits), byte_by_byte, lambda _: word, None)
-    return word, ~in_rom & ~_is_ram(pc)
+    # Star Gunner's reset vector is 0, where the TIA then drives nothing on a bus that still holds it: a BRK.
+    begins_at_zero = (pc == 0) & (run.cycles == 0)
+    return jnp.where(begins_at_zero, 0, word), ~in_rom & ~_is_ram(pc) & ~begins_at_zero
 
 
 def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.Array) -> _Run:

@@ -1,10 +1,10 @@
 """Plays games on ours and on ale-py's consoles side by side and counts the frames that differ.
 
-    python tests/environments/atari/comparison.py --games pong breakout --frames 20000 --seed 1
-    python tests/environments/atari/comparison.py --frames 2000 --every-mode
+    python tests/environments/atari/comparison.py --games pong breakout --frames 2500 --seeds 8
+    python tests/environments/atari/comparison.py --frames 500 --every-mode
 
-prints a line of JSON for each game: frames compared, resets among them, and how many frames differed in what. Several times
-as fast with `FUSED_LOOPS` in the environment variable XLA_FLAGS.
+prints a line of JSON for each game and seed: frames compared, resets among them, and how many frames differed in what. Several
+times as fast with `FUSED_LOOPS` in the environment variable XLA_FLAGS.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import itertools
 import json
-import sys
 import zlib
 
 import jax
@@ -28,15 +27,18 @@ from purejaxrrl.environments.atari.console import Console, ConsoleState
 
 FUSED_LOOPS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000"
 """Has XLA for CPU compile the loop over instructions into one function, where lanes are few."""
+GAMES_IN_A_RACK = 16
 CHUNK = 250
 """Frames of one compiled call; a lane whose game is over waits for its end."""
 
 
 @dataclasses.dataclass
 class Lane:
-    """One game in one of its modes: the actions [T], ale-py's console, and what was found so far."""
+    """One game in one of its modes: its place in our console, the actions [T], ale-py's console, and what was found so far."""
 
     game: str
+    place: int
+    seed: int
     actions: np.ndarray
     ale: ALEInterface
     mode: int
@@ -65,7 +67,7 @@ class Lane:
 
     def report(self) -> dict:
         """What was found, as JSON has it."""
-        fields = ("game", "mode", "difficulty", "frames", "resets", "differences", "first")
+        fields = ("game", "mode", "difficulty", "seed", "frames", "resets", "differences", "first")
         return {name: getattr(self, name) for name in fields}
 
 
@@ -119,30 +121,45 @@ class _Players:
         return state, place, seen
 
 
-def compare(lanes: list[Lane]) -> None:
-    """Plays the actions of all lanes, in one batch, resetting where a game is over; the lanes hold what differed."""
-    console = Console(
-        tuple(lane.game for lane in lanes),
-        mode=tuple(lane.mode for lane in lanes),
-        difficulty=tuple(lane.difficulty for lane in lanes),
-    )
-    players = _Players(console)
-    state = players.start(jnp.arange(len(lanes), dtype=jnp.int32))
-    _check_all(lanes, jax.device_get(players.look(state)))
-    actions = jnp.asarray(np.stack([lane.actions for lane in lanes], 1), jnp.int32)
-    place = jnp.zeros(len(lanes), jnp.int32)
-    while any(lane.frames < len(lane.actions) for lane in lanes):
-        state, place, (seen, plays) = players.play(state, actions, place)
-        seen, plays, over = jax.device_get((seen, plays, state.game_over))
-        for time, number in itertools.product(range(CHUNK), range(len(lanes))):
-            if plays[time, number]:
-                _advance(lanes[number], {name: value[time, number] for name, value in seen.items()})
-        if over.any():
-            state = players.reset(state, over)
-            for lane in itertools.compress(lanes, over):
-                lane.ale.reset_game()
-                lane.resets += 1
-            _check_all(lanes, jax.device_get(players.look(state)), over)
+class Rack:
+    """Our consoles for some settings (game, mode, difficulty; None for what ale-py begins with), compiled once."""
+
+    def __init__(self, settings: list[tuple[str, int | None, int | None]]):
+        self.settings = settings
+        games, modes, difficulties = zip(*settings, strict=True)
+        self.modes = [
+            GAMES[game].default_mode if mode is None else mode for game, mode in zip(games, modes, strict=True)
+        ]
+        self.players = _Players(Console(games, tuple(self.modes), tuple(one or 0 for one in difficulties)))
+
+    def lane(self, place: int, frames: int, seed: int) -> Lane:
+        """A lane of the settings at `place` that is about to play fuzzed actions."""
+        game, mode, difficulty = self.settings[place]
+        ale = interface(game, mode, difficulty)
+        if mode is None and difficulty is None:
+            ale.reset_game()
+        actions = fuzzed_actions(game, frames, seed)
+        return Lane(game, place, seed, actions, ale, self.modes[place], difficulty or 0)
+
+    def compare(self, lanes: list[Lane]) -> None:
+        """Plays the actions of all lanes, in one batch, resetting where a game is over; the lanes hold what differed."""
+        players = self.players
+        state = players.start(jnp.asarray([lane.place for lane in lanes], jnp.int32))
+        _check_all(lanes, jax.device_get(players.look(state)))
+        actions = jnp.asarray(np.stack([lane.actions for lane in lanes], 1), jnp.int32)
+        place = jnp.zeros(len(lanes), jnp.int32)
+        while any(lane.frames < len(lane.actions) for lane in lanes):
+            state, place, (seen, plays) = players.play(state, actions, place)
+            seen, plays, over = jax.device_get((seen, plays, state.game_over))
+            for time, number in itertools.product(range(CHUNK), range(len(lanes))):
+                if plays[time, number]:
+                    _advance(lanes[number], {name: value[time, number] for name, value in seen.items()})
+            if over.any():
+                state = players.reset(state, over)
+                for lane in itertools.compress(lanes, over):
+                    lane.ale.reset_game()
+                    lane.resets += 1
+                _check_all(lanes, jax.device_get(players.look(state)), over)
 
 
 def _advance(lane: Lane, ours: dict[str, np.ndarray]) -> None:
@@ -157,36 +174,32 @@ def _check_all(lanes: list[Lane], seen: dict[str, np.ndarray], which: np.ndarray
             lane.check({name: value[number] for name, value in seen.items()}, int(seen["reward"][number]))
 
 
-def lane(game: str, frames: int, seed: int, mode: int | None = None, difficulty: int | None = None) -> Lane:
-    """A lane that is about to play fuzzed actions."""
-    ale = interface(game, mode, difficulty)
-    if mode is None and difficulty is None:
-        ale.reset_game()
-    mode = GAMES[game].default_mode if mode is None else mode
-    return Lane(game, fuzzed_actions(game, frames, seed), ale, mode, difficulty or 0)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--games", nargs="+", default=rom.names(), help="names as in ale_py.roms; all unless given")
-    parser.add_argument("--frames", type=int, default=2_000, help="of each game")
-    parser.add_argument("--seed", type=int, default=0, help="of the actions")
+    parser.add_argument("--frames", type=int, default=2_000, help="of each lane")
+    parser.add_argument("--seeds", type=int, default=1, help="lanes of each game, that differ in their actions")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--every-mode", action="store_true", help="each game in every mode and difficulty")
-    parser.add_argument("--lanes", type=int, default=16, help="games in a batch")
+    parser.add_argument("--lanes", type=int, default=16, help="lanes in a batch")
     options = parser.parse_args()
-    settings = [
-        (game, mode, difficulty)
-        for game in options.games
-        for mode in (GAMES[game].modes if options.every_mode else (None,))
-        for difficulty in (GAMES[game].difficulties if options.every_mode else (None,))
-    ]
-    for start in range(0, len(settings), options.lanes):
-        group = settings[start : start + options.lanes]
-        lanes = [lane(game, options.frames, options.seed, mode, difficulty) for game, mode, difficulty in group]
-        compare(lanes)
-        for done in lanes:
-            print(json.dumps(done.report()), flush=True)
+    for start in range(0, len(options.games), GAMES_IN_A_RACK):
+        games = options.games[start : start + GAMES_IN_A_RACK]
+        rack = Rack([setting for game in games for setting in _settings(game, options.every_mode)])
+        seeds = range(options.first_seed, options.first_seed + options.seeds)
+        wanted = list(itertools.product(range(len(rack.settings)), seeds))
+        for first in range(0, len(wanted), options.lanes):
+            lanes = [rack.lane(place, options.frames, seed) for place, seed in wanted[first : first + options.lanes]]
+            rack.compare(lanes)
+            for lane in lanes:
+                print(json.dumps(lane.report()), flush=True)
+
+
+def _settings(game: str, every: bool) -> list[tuple[str, int | None, int | None]]:
+    if not every:
+        return [(game, None, None)]
+    return [(game, mode, difficulty) for mode in GAMES[game].modes for difficulty in GAMES[game].difficulties]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
