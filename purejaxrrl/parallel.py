@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,15 @@ def use_cores() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with contextlib.suppress(RuntimeError):  # the backends have started
         jax.config.update("jax_num_cpu_devices", cores)
+
+
+def restart_with(xla_flags: str) -> None:
+    """Starts the running program anew with these in `XLA_FLAGS`, unless they are there: XLA reads them as JAX is imported."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if xla_flags not in flags:
+        os.execve(
+            sys.executable, [sys.executable, *sys.argv], os.environ | {"XLA_FLAGS": f"{flags} {xla_flags}".strip()}
+        )
 
 
 def devices_for(num_runs: int) -> list[jax.Device]:

@@ -9,7 +9,7 @@ from purejaxrrl.environments.base import Environment
 
 _ATARI = "atari/"
 _FACTORIES = {f"minatar/{game}": (minatar.MinAtar, game) for game in minatar.GAMES} | {
-    _ATARI + game: (atari.Atari, game) for game in atari.VERIFIED
+    _ATARI + game: (atari.Atari, game) for game in atari.GAMES
 }
 
 

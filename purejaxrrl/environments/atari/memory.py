@@ -11,9 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-FEW_LANES = 64
-"""On a CPU, up to this many lanes are stored to one after the other."""
-
 
 def load(memory: jax.Array, *place: jax.Array) -> jax.Array:
     """`memory[lane, *place]` of every lane; memory [L, ...], place int32 [L] each."""
@@ -22,8 +19,6 @@ def load(memory: jax.Array, *place: jax.Array) -> jax.Array:
 
 def store(memory: jax.Array, place: tuple[jax.Array, ...], value: jax.Array, enable: jax.Array) -> jax.Array:
     """`memory` [L, ...] with `value` [L, ...] at `place`, int32 [L] each, of the lanes that `enable`, bool [L], names."""
-    if memory.shape[0] > FEW_LANES:
-        return _store_at_once(memory, place, value, enable)
     return jax.lax.platform_dependent(memory, place, value, enable, cpu=_store_in_turn, default=_store_at_once)
 
 
@@ -34,7 +29,7 @@ def _store_at_once(memory: jax.Array, place: tuple[jax.Array, ...], value: jax.A
 
 
 def _store_in_turn(memory: jax.Array, place: tuple[jax.Array, ...], value: jax.Array, enable: jax.Array) -> jax.Array:
-    """Without a scatter, which XLA for CPU never compiles into one function with the loop around it."""
+    """Without a scatter, which XLA for CPU never compiles into one function with the loop around it (`FUSED_LOOPS`)."""
 
     def one(lane, memory):
         start = (lane, *(index[lane] for index in place), *[0] * (value.ndim - 1))

@@ -3,8 +3,7 @@
     python tests/environments/atari/comparison.py --games pong breakout --frames 2500 --seeds 8
     python tests/environments/atari/comparison.py --frames 500 --every-mode
 
-prints a line of JSON for each game and seed: frames compared, resets among them, and how many frames differed in what. Several
-times as fast with `FUSED_LOOPS` in the environment variable XLA_FLAGS.
+prints a line of JSON for each game and seed: frames compared, resets among them, and how many frames differed in what.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ import numpy as np
 from ale_py import Action, ALEInterface
 from recording import interface
 
-from purejaxrrl.environments.atari import GAMES, rom
+from purejaxrrl import parallel
+from purejaxrrl.environments.atari import FUSED_LOOPS, GAMES, rom
 from purejaxrrl.environments.atari.console import Console, ConsoleState
 
-FUSED_LOOPS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000"
-"""Has XLA for CPU compile the loop over instructions into one function, where lanes are few."""
 GAMES_IN_A_RACK = 16
 CHUNK = 250
 """Frames of one compiled call; a lane whose game is over waits for its end."""
@@ -183,6 +181,7 @@ def main() -> None:
     parser.add_argument("--every-mode", action="store_true", help="each game in every mode and difficulty")
     parser.add_argument("--lanes", type=int, default=16, help="lanes in a batch")
     options = parser.parse_args()
+    parallel.restart_with(FUSED_LOOPS)
     for start in range(0, len(options.games), GAMES_IN_A_RACK):
         games = options.games[start : start + GAMES_IN_A_RACK]
         rack = Rack([setting for game in games for setting in _settings(game, options.every_mode)])
