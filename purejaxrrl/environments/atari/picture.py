@@ -42,7 +42,9 @@ def finish(raster: Raster, canvas: Canvas, enable: jax.Array) -> Canvas:
 def _merge(raster: Raster, canvas: Canvas, end: jax.Array, enable: jax.Array) -> Canvas:
     """The row drawn up to pixel `end` [L], the old row beyond it: its marks stay, its colour sets follow the new ones."""
     place = (raster.buffer, jnp.where(enable, raster.row, 0))
-    old, old_sets = load(canvas.rows, *place), load(canvas.colours, *place)
+    old, new_sets = load(canvas.rows, *place), load(canvas.colours, *place)
+    index = jnp.arange(COLOUR_SETS)
+    old_sets = jnp.where(index < raster.sets[:, None], raster.replaced, new_sets)
     kept = jnp.stack(objects.span(end, jnp.full_like(end, 160)), axis=1)
     mark = jnp.stack(objects.span(end, end + 1), axis=1)
     first = jnp.sum(jax.lax.population_count(old[:, 10:15] & (~kept | mark)), axis=1).astype(jnp.int32) - 1
@@ -55,9 +57,8 @@ def _merge(raster: Raster, canvas: Canvas, end: jax.Array, enable: jax.Array) ->
         ],
         axis=1,
     )
-    index = jnp.arange(COLOUR_SETS)
     source = jnp.clip(index - raster.sets[:, None] + jnp.maximum(first, 0)[:, None], 0, COLOUR_SETS - 1)
-    sets = jnp.where(index < raster.sets[:, None], old_sets, jnp.take_along_axis(old_sets, source, axis=1))
+    sets = jnp.where(index < raster.sets[:, None], new_sets, jnp.take_along_axis(old_sets, source, axis=1))
     return Canvas(store(canvas.rows, place, line, enable), store(canvas.colours, place, sets, enable))
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrrl.environments.atari import objects
-from purejaxrrl.environments.atari.memory import once, store
+from purejaxrrl.environments.atari.memory import load, once, store
 from purejaxrrl.environments.atari.tia import Write
 
 CLOCKS = 228
@@ -48,7 +48,8 @@ class Raster:
     HMOVE. stars: int32, counter of the stars. collisions: int32, see `objects.PAIRS`. first_line: int32, scan line that
     row 0 shows. row, column: int32, how far the picture is drawn: the row and the clock within it, 0..228. buffer: int32,
     which picture is drawn to. line: uint32 [L, ROW_WORDS], the planes and marks of the row, and whether 8 pixels are blank.
-    sets: int32, colour sets of the row. last_set: uint32, the latest.
+    sets: int32, colour sets of the row. last_set: uint32, the latest. replaced: uint32 [L, COLOUR_SETS], what was on the canvas
+    in their places.
     """
 
     flags: jax.Array
@@ -68,6 +69,7 @@ class Raster:
     line: jax.Array
     sets: jax.Array
     last_set: jax.Array
+    replaced: jax.Array
 
 
 @jax.tree_util.register_dataclass
@@ -112,6 +114,7 @@ def power_on(lanes: int) -> Raster:
         line=jnp.zeros((lanes, ROW_WORDS), jnp.uint32),
         sets=zero,
         last_set=bits,
+        replaced=jnp.zeros((lanes, COLOUR_SETS), jnp.uint32),
     )
 
 
@@ -331,7 +334,9 @@ def _draw(raster: Raster, canvas: Canvas, screen: Screen, stop: jax.Array, alway
         *(old[10 + word] | jnp.where(new_set, mark[word], 0) for word in range(5)),
         old[15] | (blanks & visible).astype(jnp.uint32),
     ]
-    colours = store(canvas.colours, (raster.buffer, raster.row, raster.sets), chosen, new_set)
+    place = (raster.buffer, raster.row, raster.sets)
+    replaced = store(raster.replaced, (raster.sets,), load(canvas.colours, *place), new_set)
+    colours = store(canvas.colours, place, chosen, new_set)
     flags = jnp.where(blanks & (stop >= BLANK + HMOVE_BLANK), raster.flags & ~Bit.HMOVE_BLANK, raster.flags)
     return dataclasses.replace(
         raster,
@@ -340,6 +345,7 @@ def _draw(raster: Raster, canvas: Canvas, screen: Screen, stop: jax.Array, alway
         line=jnp.stack(line, axis=1),
         sets=raster.sets + new_set,
         last_set=jnp.where(new_set, chosen, raster.last_set),
+        replaced=replaced,
         flags=jnp.where(visible, flags & ~Bit.FRESH, flags),
     ), dataclasses.replace(canvas, colours=colours)
 
