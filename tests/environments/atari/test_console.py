@@ -1,14 +1,9 @@
 """The console against ale-py: RAM, screen, reward, lives and game over after every single frame, through game-overs and resets."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from background import Comparison
 
-from purejaxrrl.environments.atari import FUSED_LOOPS, rom
+from purejaxrrl.environments.atari import rom
 from purejaxrrl.environments.atari.console import Console
 
 FIRST_GAMES = (
@@ -27,16 +22,9 @@ FIRST_GAMES = (
 """The paper's ten games and Pong."""
 
 
-def compare(*arguments: object) -> list[dict]:
-    """What `comparison.py` reports; in a process of its own, for XLA's settings hold for a whole process."""
-    command = [sys.executable, Path(__file__).with_name("comparison.py"), *map(str, arguments)]
-    done = subprocess.run(command, env=os.environ | {"XLA_FLAGS": FUSED_LOOPS}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def test_first_games_equal_ale_every_frame():
-    reports = compare("--frames", 2_000, "--games", *FIRST_GAMES)
+@pytest.mark.beside("--frames", 2_000, "--games", *FIRST_GAMES)
+def test_first_games_equal_ale_every_frame(beside):
+    reports = beside.reports()
     assert [(report["game"], report["frames"]) for report in reports] == [(game, 2_000) for game in FIRST_GAMES]
     assert [report for report in reports if report["differences"]] == []
     assert sum(report["resets"] for report in reports) >= 5
@@ -45,7 +33,7 @@ def test_first_games_equal_ale_every_frame():
 def test_other_cartridges_and_televisions_equal_ale_every_frame():
     """The schemes and formats that the first games do not have: E0, F6SC on a PAL set, FE, DPC, and a start by chance."""
     games = ("montezuma_revenge", "klax", "robotank", "pitfall2", "adventure")
-    reports = compare("--frames", 100, "--games", *games)
+    reports = Comparison("--frames", 100, "--games", *games).reports()
     assert [(report["game"], report["differences"]) for report in reports] == [(game, {}) for game in games]
 
 
@@ -53,14 +41,14 @@ def test_other_cartridges_and_televisions_equal_ale_every_frame():
 @pytest.mark.parametrize("seed", [1, 11])
 def test_every_game_equals_ale_every_frame(seed):
     """All games, 20,000 frames each: ten seeds of 2,000."""
-    reports = compare("--frames", 2_000, "--seeds", 10, "--first-seed", seed)
+    reports = Comparison("--frames", 2_000, "--seeds", 10, "--first-seed", seed).reports()
     assert {report["game"] for report in reports} == set(rom.names())
     assert [report for report in reports if report["differences"]] == []
 
 
 @pytest.mark.slow
 def test_every_mode_and_difficulty_equals_ale():
-    reports = compare("--frames", 250, "--every-mode")
+    reports = Comparison("--frames", 250, "--every-mode").reports()
     assert len(reports) > 1_000
     assert [report for report in reports if report["differences"]] == []
 
