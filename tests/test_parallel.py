@@ -118,3 +118,19 @@ def test_a_donated_argument_is_used_up():
 def test_no_runs_are_refused(num_runs):
     with pytest.raises(ValueError, match=f"{num_runs} runs; take at least 1"):
         parallel.over_runs(lambda value: value, num_runs, (True,))
+
+
+def test_a_program_is_started_anew_once_with_xla_flags(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys\n"
+        "from purejaxrrl import parallel\n"
+        "print('started', flush=True)\n"
+        "parallel.restart_with('--xla_cpu_enable_fast_math=false')\n"
+        "print(os.environ['XLA_FLAGS'], *sys.argv[1:])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, script, "--seed", "3"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["started", "started", "--xla_cpu_enable_fast_math=false --seed 3"]
