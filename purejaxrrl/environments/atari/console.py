@@ -24,6 +24,7 @@ from purejaxrrl.environments.atari.batching import over_lanes
 from purejaxrrl.environments.atari.games import GAMES, GameSpec, rules
 from purejaxrrl.environments.atari.scripts import Op, Script
 
+_LOADING, _PLAYING = 0, 1
 _PAL_HEIGHT, _NTSC_LINES, _PAL_LINES = 250, 290, 342
 
 
@@ -67,7 +68,8 @@ class ConsoleState:
 @dataclasses.dataclass(frozen=True)
 class _Cabinet:
     """What is known of each of G games; a row for each, numpy. detecting: the hardware while the television format is not
-    known. legal: bool [G, 18]. script: what is done at a reset. generator: uint32, the environment generator's numbers."""
+    known. mode, difficulty: int32 [2, G], at `loadROM`, which knows only the defaults, and later. script: what is done at a reset,
+    [2, G, ...] likewise. legal: bool [G, 18]. generator: uint32, the environment generator's numbers."""
 
     hardware: machine.Hardware
     detecting: machine.Hardware
@@ -107,7 +109,10 @@ def _cabinet(specs: tuple[GameSpec, ...], modes: tuple[int, ...], difficulties: 
         ),
         np.asarray(paddle_max, np.int32),
     )
-    script = scripts.pack([scripts.boot_and_reset(spec, mode) for spec, mode in zip(specs, modes, strict=False)])
+    modes = np.asarray([[spec.default_mode for spec in specs], modes], np.int32)
+    script = scripts.pack(
+        [[scripts.boot_and_reset(spec, mode) for spec, mode in zip(specs, row, strict=True)] for row in modes.tolist()]
+    )
     draws = bool((script.lines[..., 0] == Op.RANDOM_FRAMES).any())
     return _Cabinet(
         hardware=_hardware(roms, False),
@@ -115,8 +120,8 @@ def _cabinet(specs: tuple[GameSpec, ...], modes: tuple[int, ...], difficulties: 
         ports=ports,
         switches=np.asarray([one.switches for one in roms], np.int32),
         rules_id=np.asarray([spec.game_id for spec in specs], np.int32),
-        mode=np.asarray(modes, np.int32),
-        difficulty=np.asarray(difficulties, np.int32),
+        mode=modes,
+        difficulty=np.asarray([[0] * len(specs), difficulties], np.int32),
         legal=np.asarray([[action in spec.legal_actions for action in range(controls.ACTIONS)] for spec in specs]),
         script=script,
         generator=randomness.stream(seed) if draws else np.zeros(1, np.uint32),
@@ -183,9 +188,10 @@ class Console:
         game: place in `games` of the game that a fresh console plays. where: bool; if False, `state` comes back as it is.
         """
         if state is None:
-            state = self._play(self._power_on(jnp.asarray(game, jnp.int32)), jnp.int32(scripts.BOOT))
-        stop = self._tables.script.lines.shape[1] - 1
-        return self._play(state, jnp.where(where, scripts.RESET_GAME, stop).astype(jnp.int32))
+            booting = self._power_on(jnp.asarray(game, jnp.int32))
+            state = self._play(booting, jnp.int32(scripts.BOOT), jnp.int32(_LOADING))
+        stop = self._tables.script.lines.shape[2] - 1
+        return self._play(state, jnp.where(where, scripts.RESET_GAME, stop).astype(jnp.int32), jnp.int32(_PLAYING))
 
     def act(self, state: ConsoleState, action: jax.Array | int) -> ConsoleState:
         """One frame with `action` held, as `ALEInterface.act` does it: none once the game is over.
@@ -247,7 +253,7 @@ class Console:
         ports = _rows(tables.ports, game)
         action = self._legal(game, action)
         paddle = controls.turned(state.paddle, action, ports)
-        inputs = controls.inputs(action, paddle, jnp.asarray(tables.difficulty)[game], ports)
+        inputs = controls.inputs(action, paddle, jnp.asarray(tables.difficulty)[_PLAYING, game], ports)
         acted = self._frame(state, _lanes_of(tables.hardware, game), inputs, enable, enable)
         return dataclasses.replace(
             acted,
@@ -266,14 +272,15 @@ class Console:
         detecting = _lanes_of(self._tables.detecting, game)
         hardware = machine.reset(machine.power_on(detecting, self.height), detecting)
         zero = jnp.zeros_like(game)
-        return ConsoleState(hardware, self._fresh_rules(game), game, zero, zero)
+        return ConsoleState(hardware, self._fresh_rules(game, zero + _LOADING), game, zero, zero)
 
-    def _fresh_rules(self, game: jax.Array) -> rules.RuleState:
-        return jax.vmap(rules.initial)(jnp.asarray(self._tables.rules_id)[game], jnp.asarray(self._tables.mode)[game])
+    def _fresh_rules(self, game: jax.Array, visit: jax.Array) -> rules.RuleState:
+        mode = jnp.asarray(self._tables.mode)[visit, game]
+        return jax.vmap(rules.initial)(jnp.asarray(self._tables.rules_id)[game], mode)
 
-    def _play_lanes(self, state: ConsoleState, place: jax.Array) -> ConsoleState:
-        """Follows the games' scripts from a line, int32 [L], to their ends."""
-        lines = jnp.asarray(self._tables.script.lines)[state.game]
+    def _play_lanes(self, state: ConsoleState, place: jax.Array, visit: jax.Array) -> ConsoleState:
+        """Follows the games' scripts from a line, int32 [L], to their ends. visit: int32 [L], `_LOADING` or `_PLAYING`."""
+        lines = jnp.asarray(self._tables.script.lines)[visit, state.game]
         lane, start = jnp.arange(place.shape[0]), -jnp.ones_like(place)
 
         def body(carry):
@@ -285,14 +292,14 @@ class Console:
             count = jnp.where(op == Op.RANDOM_FRAMES, 2 + (number % 256).astype(jnp.int32), line["count"])
             left = jnp.where(left < 0, count, left)
             byte = state.machine.memory[lane, line["index"]].astype(jnp.int32)
-            conditions = jnp.asarray(self._tables.script.conditions)[state.game, place]
+            conditions = jnp.asarray(self._tables.script.conditions)[visit, state.game, place]
             goes = (op == Op.JUMP) | (op == Op.UNCHANGED) & (byte == remembered)
             goes |= (op == Op.UNLESS) & jax.vmap(scripts.holds)(conditions, state.machine.memory)
             stays = runs & (left > 1) | (op == Op.STOP)
-            state = self._scripted(state, line, runs)
+            state = self._scripted(state, line, runs, visit)
             state = dataclasses.replace(
                 state,
-                rules=machine.select(op == Op.RULES, self._fresh_rules(state.game), state.rules),
+                rules=machine.select(op == Op.RULES, self._fresh_rules(state.game, visit), state.rules),
                 generated=state.generated + draws + 2 * (runs & (line["acts"] == 1)),
             )
             place = jnp.where(goes, line["target"], jnp.where(stays, place, place + 1))
@@ -303,7 +310,9 @@ class Console:
 
         return jax.lax.while_loop(unfinished, body, (state, place, start, jnp.zeros_like(place)))[0]
 
-    def _scripted(self, state: ConsoleState, line: dict[str, jax.Array], runs: jax.Array) -> ConsoleState:
+    def _scripted(
+        self, state: ConsoleState, line: dict[str, jax.Array], runs: jax.Array, visit: jax.Array
+    ) -> ConsoleState:
         """What a line of a script does to the hardware: the power switch, or a frame where `runs`."""
         tables, game = self._tables, state.game
         hardware, ports = _lanes_of(tables.hardware, game), _rows(tables.ports, game)
@@ -317,7 +326,7 @@ class Console:
         paddle = jnp.where(
             powers, controls.centred(ports), jnp.where(enable & (line["seen"] == 1), turned, state.paddle)
         )
-        inputs = controls.inputs(held, paddle, jnp.asarray(tables.difficulty)[game], ports)
+        inputs = controls.inputs(held, paddle, jnp.asarray(tables.difficulty)[visit, game], ports)
         idle = controls.idle(jnp.asarray(tables.switches)[game], ports)
         inputs = jax.tree.map(lambda a, b: jnp.where(detects, a, b), idle, inputs)
         hardware = machine.choose_hardware(detects, _lanes_of(tables.detecting, game), hardware)

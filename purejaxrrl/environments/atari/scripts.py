@@ -54,8 +54,8 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Line))[:-1]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Script:
-    """Lists as tables, one for each of G games. lines: int32 [G, N, 8], the fields of `Line` but the last. conditions: int32
-    [G, N, CLAUSES, CONDITIONS, 4], the fields of `Condition`."""
+    """R rows of lists, one for each of G games, as tables. lines: int32 [R, G, N, 8], the fields of `Line` but the last.
+    conditions: int32 [R, G, N, CLAUSES, CONDITIONS, 4], the fields of `Condition`."""
 
     lines: jax.Array
     conditions: jax.Array
@@ -110,12 +110,12 @@ def _compile(step: Step, lines: list[Line]) -> None:
         raise TypeError(f"a step of a reset is one of {Step}, got {step!r}")
 
 
-def pack(scripts: list[tuple[Line, ...]]) -> Script:
-    """Tables of some lists, padded to one length."""
-    length = max(map(len, scripts))
-    padded = [[*script, *[Line(Op.STOP)] * (length - len(script))] for script in scripts]
-    lines = [[[getattr(line, field) for field in FIELDS] for line in script] for script in padded]
-    conditions = [[_condition_rows(x) for x in script] for script in padded]
+def pack(scripts: list[list[tuple[Line, ...]]]) -> Script:
+    """Tables of rows of lists, padded to one length."""
+    length = max(len(script) for row in scripts for script in row)
+    padded = [[[*script, *[Line(Op.STOP)] * (length - len(script))] for script in row] for row in scripts]
+    lines = [[[[getattr(line, field) for field in FIELDS] for line in script] for script in row] for row in padded]
+    conditions = [[[_condition_rows(line) for line in script] for script in row] for row in padded]
     return Script(np.asarray(lines, np.int32), np.asarray(conditions, np.int32))
 
 
