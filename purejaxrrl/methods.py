@@ -36,7 +36,10 @@ class Entry:
 
 
 # The offline phase (10 x 100,000 updates) is one iteration here: what is evaluated between them decides nothing.
+# Rates as the paper's: 1e-4 and 1e-5 with lambda, 6.25e-5 for students without a teacher's data, constant for DQfD.
 SHARED = {
+    "learning_rate": 5e-4,
+    "weaned_learning_rate": 1e-4,
     "weaning_steps": Share(1_500_000),
     "offline_iterations": 1,
     "warm_up": Share(20_000),
@@ -45,7 +48,8 @@ SHARED = {
 }
 _EXPLORES = {"epsilon_start": 1.0, "epsilon_decay_steps": Share(50_000)}
 _NO_TEACHER = {"distillation_coefficient": 0.0, "weaning": "none"}
-_FROM_NOTHING = _EXPLORES | _NO_TEACHER | {"offline_iterations": 0}
+_FROM_NOTHING = _EXPLORES | _NO_TEACHER | {"offline_iterations": 0, "weaned_learning_rate": 2.5e-4}
+_MARGIN = {"distillation_coefficient": 0.0, "margin_coefficient": 1.0, "weaned_learning_rate": 5e-4}
 _ON_DATA = _NO_TEACHER | {"n_step": 1, "fresh_optimiser": True}
 
 METHODS: dict[str, Entry] = {
@@ -56,7 +60,7 @@ METHODS: dict[str, Entry] = {
     "jsrl_random": Entry("JSRL, random", _FROM_NOTHING | {"n_step": 1, "guide_probability": 1.0}),
     "rehearsal": Entry("rehearsal", _ON_DATA | {"rehearsal_fraction": 0.25}),
     "pretraining": Entry("offline pretraining", _ON_DATA | {"cql_coefficient": 1.0}),
-    "dqfd": Entry("DQfD", {"distillation_coefficient": 0.0, "margin_coefficient": 1.0, "n_step": 1}),
+    "dqfd": Entry("DQfD", _MARGIN | {"n_step": 1}),
     "qdagger": Entry("QDagger", {}),
     "dagger": Entry("DAgger", {"td_coefficient": 0.0, "weaning": "constant"}),
     "q_learning_dagger": Entry("Q-learning + DAgger", {"weaning": "constant"}),
@@ -98,6 +102,12 @@ def add(name: str, title: str, like: str = "qdagger", term: Term | None = None, 
         raise ValueError(f"there is a method {name!r} already; take another name")
     original = named(like)
     METHODS[name] = Entry(title, original.settings | changes, term or original.term)
+
+
+def with_rates(name: str, factor: float) -> dict[str, float]:
+    """The changes that multiply a method's learning rates by `factor`."""
+    values = SHARED | named(name).settings
+    return {rate: factor * values[rate] for rate in ("learning_rate", "weaned_learning_rate")}
 
 
 def named(name: str) -> Entry:
