@@ -316,8 +316,7 @@ def make_train(
         own_key, teachers_key, choice_key = jax.random.split(key, 3)
         batch = memory.sample(own_key, ring, num_rows, *asked)
         teachers_batch = dataset.memory.sample(teachers_key, data, dataset.memory.rows, *asked)
-        is_teachers = jax.random.uniform(choice_key, (config.batch_size,)) < method.rehearsal_fraction
-        return select(is_teachers, teachers_batch, batch)
+        return replay.mix(choice_key, batch, teachers_batch, method.rehearsal_fraction)
 
     def online(
         state: State, key: chex.PRNGKey, method: Method, data: replay.Step | None, index: chex.Array
