@@ -168,7 +168,7 @@ def _check_same(descriptions: list[tuple[Path, Mapping[str, Any]]]) -> None:
         first_folder, first = having[0]
         for folder, value in having:
             if value != first:
-                places = [f"{place.parent.name}/{place.name}" for place in (first_folder, folder)]
+                places = ["/".join(place.parts[-2:]) for place in (first_folder, folder)]
                 differing.append(f"{name} is {first!r} in {places[0]} and {value!r} in {places[1]}")
                 break
     if differing:
