@@ -76,20 +76,21 @@ def _finish(axes: Any, title: str) -> None:
 
 
 def final_scores(results: Results) -> Figure:
-    """IQM, median, mean and optimality gap at the end, with 95% intervals."""
+    """IQM, median, mean, optimality gap and share of games above the teacher at the end, with 95% intervals."""
     statistics = {
         "IQM": evaluation.interquartile_mean,
         "median": evaluation.median,
         "mean": evaluation.mean,
         "optimality gap (less is better)": evaluation.optimality_gap,
+        "share of games above the teacher": evaluation.share_of_tasks_above,
     }
-    figure = Figure(figsize=(14, 1.2 + 0.35 * len(results.methods)), layout="constrained")
-    for axes, (title, statistic) in zip(figure.subplots(1, 4, sharey=True), statistics.items(), strict=True):
+    figure = Figure(figsize=(17, 1.2 + 0.35 * len(results.methods)), layout="constrained")
+    for axes, (title, statistic) in zip(figure.subplots(1, len(statistics), sharey=True), statistics.items(), strict=True):
         for row, method in enumerate(results.methods):
             final = results.scores(method)[..., -1]
             interval = evaluation.stratified_bootstrap_interval(final, statistic)
             _interval(axes, row, statistic(final), interval, colours(results)[method])
-        if statistic is not evaluation.optimality_gap:
+        if statistic in (evaluation.interquartile_mean, evaluation.median, evaluation.mean):
             axes.axvline(1.0, color=_TEACHER, linestyle="--", linewidth=1.2)
         _rows(axes, [results.titles[method] for method in results.methods], title)
     return figure
