@@ -43,7 +43,7 @@ class Config:
     methods: tuple[str, ...] = option(methods.COMPARED, "methods, separated by commas")
     output: str = option("runs/benchmark_pvrl", "folder to write to; earlier results there are moved aside")
     resume: bool = option(False, "keep what is finished in --output and go on")
-    redraw: bool = option(False, "train nothing; tables and figures from the results in --output")
+    redraw: bool = option(False, "train nothing; tables and figures of --games from the results in --output")
     seed: int = option(0, "of the first run; the others follow")
     seeds: int = option(6, "runs of each game and method")
     teacher: str = option("", "a teacher's folder, {game} stands for the game; empty: those that come with the library")
@@ -185,7 +185,7 @@ def main() -> None:
             if not config.resume and (moved := runs.move_aside(config.output)):
                 print(f"the earlier results in {config.output} are now in {moved}")
             train_all(config)
-        results = benchmark_results.load(config.output)
+        results = benchmark_results.load(config.output, config.games)
         text = benchmark_results.report(results)
         runs.write_text(Path(config.output) / "report.md", text + "\n")
         drawn = benchmark_figures.draw(Path(config.output), results)

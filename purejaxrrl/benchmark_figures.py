@@ -85,7 +85,9 @@ def final_scores(results: Results) -> Figure:
         "share of games above the teacher": evaluation.share_of_tasks_above,
     }
     figure = Figure(figsize=(17, 1.2 + 0.35 * len(results.methods)), layout="constrained")
-    for axes, (title, statistic) in zip(figure.subplots(1, len(statistics), sharey=True), statistics.items(), strict=True):
+    for axes, (title, statistic) in zip(
+        figure.subplots(1, len(statistics), sharey=True), statistics.items(), strict=True
+    ):
         for row, method in enumerate(results.methods):
             final = results.scores(method)[..., -1]
             interval = evaluation.stratified_bootstrap_interval(final, statistic)

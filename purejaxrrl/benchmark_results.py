@@ -8,7 +8,7 @@ import csv
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,13 @@ class Results:
         return first.agent_steps[first.agent_steps > 0]
 
 
-def load(path: str | os.PathLike) -> Results:
-    """The finished results in a benchmark's folder.
+def load(path: str | os.PathLike, games: Sequence[str] | None = None) -> Results:
+    """The finished results in a benchmark's folder, of `games` or of all.
 
     Raises:
       ResultsError: there are none, no method has results in all games, or settings, teachers, data or versions differ.
     """
-    found = list(_folders(Path(path)))
+    found = [each for each in _folders(Path(path)) if not games or each[1]["game"] in games]
     if not found:
         raise ResultsError(f"{path} holds no finished results of a PVRL benchmark; run experiments/benchmark_pvrl.py")
     _check_same([(folder, about["shared"] | _versions(about)) for folder, about, _ in found])

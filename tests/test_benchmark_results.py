@@ -130,6 +130,7 @@ def test_a_method_that_a_game_lacks_is_named_and_left_out(tmp_path):
     write(tmp_path, "breakout")
     results = benchmark_results.load(tmp_path)
     assert results.methods == list(METHODS)
+    assert "dqfd" in benchmark_results.load(tmp_path, ["asterix"]).methods
     assert "Left out, as some game has no results of it: dqfd" in benchmark_results.report(results)
 
 
