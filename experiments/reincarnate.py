@@ -13,34 +13,34 @@ import functools
 import shlex
 import sys
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import purejaxrrl
 from purejaxrrl import (
     cli,
     datasets,
-    evaluation,
+    guides,
     learner,
-    losses,
     networks,
     parallel,
     plotting,
+    reincarnation,
     replay,
     rollouts,
     runs,
     teachers,
+    training,
 )
 from purejaxrrl.cadence import Cadence, cadence
 from purejaxrrl.cli import option
-from purejaxrrl.environments.base import Environment
-from purejaxrrl.progress import ProgressBar, clock
-from purejaxrrl.reincarnation import Method, stack, weaning, weaning_coefficient
+from purejaxrrl.environments.base import Environment, select
+from purejaxrrl.objective import Report, Term, objective
+from purejaxrrl.progress import clock
+from purejaxrrl.reincarnation import Method, weaning, weaning_coefficient
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Config:
     card_episodes: int = option(256, "episodes of the scores on the saved student's card")
 
     network: str = option("minatar_cnn", "the student's network: " + ", ".join(networks.NAMES))
+    widths: tuple[int, ...] = option((120, 84), "the layers of network 'mlp'")
     num_environments: int = option(8, "environments stepped together")
     steps_per_update: int = option(4, "agent steps between updates")
     target_period: int = option(250, "updates between copies to the target network")
@@ -74,20 +75,34 @@ class Config:
     data_epsilon: float = option(0.01, "the teacher's exploration while it collects them")
     max_n_step: int = option(5, "the longest return that --n-step may ask for")
 
-    weaning: str = option(
-        "return_driven", "schedule of lambda: return_driven, linear, cosine, exponential, step, constant, none"
-    )
+    weaning: str = option("return_driven", "schedule of lambda: " + ", ".join(reincarnation.SCHEDULES))
     weaning_steps: int = option(60_000, "agent steps after which weaning is complete")
     weaning_floor: float = option(0.01, "what the schedules exponential and step fall to")
     weaning_drops: int = option(4, "in how many drops the schedule step falls there")
+    td_coefficient: float = option(1.0, "of the temporal-difference loss")
     distillation_coefficient: float = option(3.0, "of the distillation loss, times lambda")
+    best_action_only: bool = option(False, "distil the teacher's greedy action instead of its policy")
     teacher_temperature: float = option(0.3, "of the teacher's softmax over Q-values")
     student_temperature: float = option(0.3, "of the student's softmax over Q-values")
+    margin_coefficient: float = option(0.0, "of the margin loss against the teacher's greedy action, times lambda")
+    margin: float = option(1.0, "by which the teacher's action shall be ahead")
+    elementwise_margin: bool = option(True, "the margin loss over all actions; otherwise over the worst, as in DQfD")
+    cql_coefficient: float = option(0.0, "of CQL's regulariser in the offline phase")
+    online_cql_coefficient: float = option(0.0, "of CQL's regulariser in the online phase")
+    cql_temperature: float = option(0.1, "of the softmax in CQL's regulariser")
+    rehearsal_fraction: float = option(0.0, "of an online batch, the teacher's data")
+    roll_in_steps: int = option(0, "JSRL: the teacher acts for the first 1 to this many steps of an episode; 0: never")
+    roll_in_decay: float = option(0.8, "JSRL: what --roll-in-steps is multiplied by, and rounded down")
+    roll_in_decay_steps: int = option(5_000, "JSRL: the agent steps between that")
+    guide_probability: float = option(0.0, "with which the teacher acts at any step, at first")
+    guide_decay_steps: int = option(100_000, "agent steps over which that falls to 0")
     n_step: int = option(3, "length of returns")
     discount: float = option(0.99, "discount")
+    offline_learning_rate: float = option(0.0, "Adam's in the offline phase; 0: --learning-rate")
     learning_rate: float = option(5e-4, "Adam's, at lambda = 1")
     weaned_learning_rate: float = option(1e-4, "Adam's, at lambda = 0")
     adam_eps: float = option(1.5e-4, "Adam's")
+    fresh_optimiser: bool = option(False, "start Adam anew with the online phase")
     epsilon_start: float = option(0.01, "exploration at the first online step")
     epsilon_end: float = option(0.01, "exploration at the end of its decay")
     epsilon_decay_steps: int = option(0, "agent steps over which exploration falls")
@@ -105,9 +120,7 @@ class Config:
             )
         if not 1 <= self.n_step <= self.max_n_step:
             raise ValueError(f"--n-step is {self.n_step}; it must lie between 1 and --max-n-step {self.max_n_step}")
-        for name in ("teacher_temperature", "student_temperature"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be more than 0")
+        reincarnation.check(self)
         for capacity in (self.capacity, self.data_transitions):
             replay.check_batch(capacity, self.batch_size)
             replay.check_capacity(capacity, self.num_environments, self.max_n_step)
@@ -121,12 +134,13 @@ class Config:
     def method(self) -> Method:
         """The values that a run may differ in from the others of its program."""
         schedule = weaning(self.weaning, self.weaning_steps, self.weaning_floor, self.weaning_drops)
-        names = [field.name for field in dataclasses.fields(Method) if field.name != "weaning"]
-        values = {
-            name: jnp.int32(getattr(self, name)) if name == "n_step" else jnp.float32(getattr(self, name))
-            for name in names
-        }
-        return Method(weaning=schedule, **values)
+        offline = self.offline_learning_rate or self.learning_rate
+        return reincarnation.method(schedule, self, offline_learning_rate=offline)
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether online batches hold the teacher's data; static, as two rings are then sampled."""
+        return self.rehearsal_fraction > 0
 
 
 class State(NamedTuple):
@@ -134,6 +148,7 @@ class State(NamedTuple):
 
     learner: learner.Learner
     actors: rollouts.Actors
+    roll_in: guides.RollIn
     ring: replay.Step
     coefficient: chex.Array
     score: chex.Array
@@ -147,6 +162,8 @@ class Metrics(NamedTuple):
 
     td_loss: chex.Array
     distillation_loss: chex.Array
+    margin_loss: chex.Array
+    cql_loss: chex.Array
     q_value: chex.Array
     coefficient: chex.Array
     learning_rate: chex.Array
@@ -159,7 +176,8 @@ class Train(NamedTuple):
 
     init(key) -> State
     offline(state, key, method, data, index) -> (State, Metrics): an iteration on the teacher's data, a ring
-    online(state, key, method, index) -> (State, Metrics): an iteration in which the student plays
+    online(state, key, method, data, index) -> (State, Metrics): an iteration in which the student plays; `data` is the
+      teacher's where the settings rehearse it, else None
     train(key, method) -> (State, the offline iterations' Metrics, the online iterations'): the whole run
     """
 
@@ -176,17 +194,24 @@ def fit(
     """The student's replay memory and network. Raises ValueError where environment, teacher and settings do not fit."""
     teachers.check_fits(teacher, environment)
     memory = replay.memory_for(environment, params, config.capacity, config.num_environments, config.max_n_step)
-    return memory, networks.describe(config.network, memory.num_actions, memory.observation_shape)
+    options = {"widths": config.widths} if config.network == "mlp" else {}
+    return memory, networks.describe(config.network, memory.num_actions, memory.observation_shape, **options)
 
 
 def make_train(
-    config: Config, environment: Environment, params: Any, teacher: teachers.Teacher, dataset: datasets.Dataset | None
+    config: Config,
+    environment: Environment,
+    params: Any,
+    teacher: teachers.Teacher,
+    dataset: datasets.Dataset | None,
+    term: Term | None = None,
 ) -> Train:
-    """QDagger as pure functions of one run. `jax.vmap(train)` over keys and methods trains a sweep in one program.
+    """A student as pure functions of one run. `jax.vmap(train)` over keys and methods trains a sweep in one program.
 
     Args:
-      config: its shapes and cadences are read here; what is in `Method` is not.
-      dataset: the teacher's data; None where there is no offline phase.
+      config: its shapes and cadences are read here, and whether it rehearses; what is in `Method` is not.
+      dataset: the teacher's data; None where there is neither an offline phase nor rehearsal.
+      term: a loss of one's own, added to the others.
 
     Raises:
       ValueError: teacher or data do not fit the environment.
@@ -198,36 +223,41 @@ def make_train(
     def init(key: chex.PRNGKey) -> State:
         network_key, actors_key = jax.random.split(key)
         actors = rollouts.reset(actors_key, environment, params, config.num_environments)
-        return State(learner.init(network_key, network), actors, memory.init(), jnp.float32(1.0), jnp.float32(0.0))
+        return State(
+            learner.init(network_key, network),
+            actors,
+            guides.init(config.num_environments),
+            memory.init(),
+            coefficient=jnp.float32(1.0),
+            score=jnp.float32(0.0),
+        )
 
-    def update(agent: learner.Learner, batch: replay.Batch, method: Method, coefficient: chex.Array):
-        distils = coefficient > 0
+    def update(
+        agent: learner.Learner, batch: replay.Batch, method: Method, coefficient: chex.Array, is_online: bool
+    ) -> tuple[learner.Learner, Report]:
         policy = teachers.log_policy(batch.preferences, teacher.card.output, method.teacher_temperature)
+        cql_coefficient = method.online_cql_coefficient if is_online else method.cql_coefficient
 
-        def loss(online: Any, target: Any) -> tuple[chex.Array, chex.Array]:
+        def loss(online: Any, target: Any) -> tuple[chex.Array, Report]:
             q_values = network.apply(online, batch.observation)
             target_q_values = network.apply(target, batch.bootstrap_observation)
-            errors = losses.q_learning(
-                q_values, batch.action, target_q_values, batch.n_step_return, batch.bootstrap_discount
-            )
-            # Both inputs are masked, not only the result: a NaN that is multiplied by 0 in the backward pass stays a NaN.
-            divergence = losses.distillation(
-                jnp.where(distils, policy, 0.0), jnp.where(distils, q_values, 0.0), method.student_temperature
-            )
-            td_loss = losses.weighted_mean(errors, batch.weight)
-            distillation_loss = jnp.where(distils, losses.weighted_mean(divergence, batch.weight), 0.0)
-            total = td_loss + coefficient * method.distillation_coefficient * distillation_loss
-            return total, jnp.stack([td_loss, distillation_loss, q_values.max(-1).mean()])
+            return objective(q_values, target_q_values, policy, batch, method, coefficient, cql_coefficient, term)
 
-        return learner.update(agent, loss, method.current_learning_rate(coefficient), method.adam_eps)
+        learning_rate = method.current_learning_rate(coefficient) if is_online else method.offline_learning_rate
+        return learner.update(agent, loss, learning_rate, method.adam_eps)
 
-    def evaluate(key: chex.PRNGKey, state: State, method: Method, sums: chex.Array, updates: int) -> Metrics:
+    def add(sums: Report, report: Report) -> Report:
+        return jax.tree.map(jnp.add, sums, report)
+
+    def evaluate(
+        key: chex.PRNGKey, state: State, method: Method, sums: Report, updates: int, learning_rate: chex.Array
+    ) -> Metrics:
         q_values = functools.partial(network.apply, state.learner.params)
         policy = rollouts.epsilon_greedy_policy(q_values, method.evaluation_epsilon)
         returns = rollouts.play_episodes(key, environment, params, policy, config.evaluation_episodes).returns
         score = teachers.normalised_score(returns.mean(), teacher.card)
-        learning_rate = method.current_learning_rate(state.coefficient)
-        return Metrics(*(sums / updates), state.coefficient, learning_rate, returns, score)
+        means = jax.tree.map(lambda total: total / updates, sums)
+        return Metrics(*means, state.coefficient, learning_rate, returns, score)
 
     def offline(
         state: State, key: chex.PRNGKey, method: Method, data: replay.Step, index: chex.Array
@@ -246,8 +276,8 @@ def make_train(
                 method.n_step,
                 method.discount,
             )
-            agent, report = update(agent, batch, method, coefficient)
-            return (agent, sums + report), None
+            agent, report = update(agent, batch, method, coefficient, is_online=False)
+            return (agent, add(sums, report)), None
 
         def period(carry, number):
             numbers = number * config.target_period + jnp.arange(config.target_period)
@@ -255,12 +285,14 @@ def make_train(
             return (learner.synchronise_target(agent), sums), None
 
         periods = jnp.arange(config.offline_updates // config.target_period)
-        (agent, sums), _ = jax.lax.scan(period, (state.learner, jnp.zeros(3)), periods)
+        (agent, sums), _ = jax.lax.scan(period, (state.learner, Report(*jnp.zeros(5))), periods)
         state = state._replace(learner=agent, coefficient=coefficient)
-        return state, evaluate(evaluation_key, state, method, sums, config.offline_updates)
+        return state, evaluate(
+            evaluation_key, state, method, sums, config.offline_updates, method.offline_learning_rate
+        )
 
     def act(state: State, key: chex.PRNGKey, method: Method, row: chex.Array) -> State:
-        policy_key, step_key = jax.random.split(key)
+        policy_key, step_key, guide_key = jax.random.split(key, 3)
         agent_steps = row * config.num_environments
         epsilon = rollouts.linear_epsilon(
             agent_steps, method.epsilon_start, method.epsilon_end, method.epsilon_decay_steps
@@ -268,11 +300,30 @@ def make_train(
         observation = state.actors.observation
         actions = rollouts.epsilon_greedy(policy_key, network.apply(state.learner.params, observation), epsilon)
         preferences = teacher.apply(teacher.params, observation)
+        leads, roll_in = guides.leads(guide_key, state.roll_in, method, agent_steps)
+        actions = jnp.where(leads, preferences.argmax(-1).astype(jnp.int32), actions)
         actors, step, _ = rollouts.act(step_key, environment, params, state.actors, actions, preferences)
-        return state._replace(actors=actors, ring=memory.add(state.ring, step, row))
+        roll_in = guides.after(roll_in, step.is_transition, step.terminated | step.truncated)
+        return state._replace(actors=actors, roll_in=roll_in, ring=memory.add(state.ring, step, row))
 
-    def online(state: State, key: chex.PRNGKey, method: Method, index: chex.Array) -> tuple[State, Metrics]:
+    def sample(
+        key: chex.PRNGKey, ring: replay.Step, num_rows: chex.Array, method: Method, data: replay.Step | None
+    ) -> replay.Batch:
+        """An online batch: of the student's own transitions, and where it rehearses of the teacher's."""
+        asked = (config.batch_size,), method.n_step, method.discount
+        if not config.rehearses:
+            return memory.sample(key, ring, num_rows, *asked)
+        own_key, teachers_key, choice_key = jax.random.split(key, 3)
+        batch = memory.sample(own_key, ring, num_rows, *asked)
+        teachers_batch = dataset.memory.sample(teachers_key, data, dataset.memory.rows, *asked)
+        return replay.mix(choice_key, batch, teachers_batch, method.rehearsal_fraction)
+
+    def online(
+        state: State, key: chex.PRNGKey, method: Method, data: replay.Step | None, index: chex.Array
+    ) -> tuple[State, Metrics]:
         """`index` (int32 scalar, shared by all runs) counts the online iterations, and with it rows and updates."""
+        fresh = learner.reset_optimiser(state.learner)
+        state = state._replace(learner=select((index == 0) & method.fresh_optimiser, fresh, state.learner))
         act_key, update_key, evaluation_key = jax.random.split(jax.random.fold_in(key, index), 3)
 
         def cycle(carry, number):
@@ -287,11 +338,9 @@ def make_train(
             def learn(i, carry):
                 agent, sums = carry
                 sample_key = jax.random.fold_in(update_key, number * pace.updates_per_cycle + i)
-                batch = memory.sample(
-                    sample_key, state.ring, num_rows, (config.batch_size,), method.n_step, method.discount
-                )
-                agent, report = update(agent, batch, method, coefficient)
-                return agent, sums + report
+                batch = sample(sample_key, state.ring, num_rows, method, data)
+                agent, report = update(agent, batch, method, coefficient, is_online=True)
+                return agent, add(sums, report)
 
             updates = jnp.where(num_rows >= warm_up_rows, pace.updates_per_cycle, 0)
             agent, sums = jax.lax.fori_loop(0, updates, learn, (state.learner, sums))
@@ -303,8 +352,9 @@ def make_train(
             return (state._replace(learner=learner.synchronise_target(state.learner)), sums), None
 
         periods = index * pace.periods_per_iteration + jnp.arange(pace.periods_per_iteration)
-        (state, sums), _ = jax.lax.scan(period, (state, jnp.zeros(3)), periods)
-        metrics = evaluate(evaluation_key, state, method, sums, pace.updates_per_iteration)
+        (state, sums), _ = jax.lax.scan(period, (state, Report(*jnp.zeros(5))), periods)
+        learning_rate = method.current_learning_rate(state.coefficient)
+        metrics = evaluate(evaluation_key, state, method, sums, pace.updates_per_iteration, learning_rate)
         return state._replace(score=metrics.score), metrics
 
     def train(key: chex.PRNGKey, method: Method) -> tuple[State, Metrics | None, Metrics]:
@@ -313,121 +363,12 @@ def make_train(
         if config.offline_iterations:
             step = lambda state, index: offline(state, offline_key, method, dataset.ring, index)  # noqa: E731
             state, offline_metrics = jax.lax.scan(step, state, jnp.arange(config.offline_iterations))
-        step = lambda state, index: online(state, online_key, method, index)  # noqa: E731
+        data = dataset.ring if config.rehearses else None
+        step = lambda state, index: online(state, online_key, method, data, index)  # noqa: E731
         state, online_metrics = jax.lax.scan(step, state, jnp.arange(config.online_iterations))
         return state, offline_metrics, online_metrics
 
     return Train(init, offline, online, train, network)
-
-
-def load_data(
-    config: Config, environment: Environment, params: Any, teacher: teachers.Teacher
-) -> datasets.Dataset | None:
-    """The teacher's data: from --data, beside the teacher, or collected now and kept for the next run."""
-    if not config.offline_iterations:
-        return None
-    beside = Path(config.teacher).with_name("teacher_data") if config.teacher else None
-    if config.data:
-        folder = Path(config.data)
-    elif beside and beside.exists():
-        folder = beside
-    else:
-        name = f"{teacher.fingerprint()[:12]}-{config.data_transitions}-{config.num_environments}-{config.data_epsilon}"
-        folder = Path("runs/data") / environment.name / name
-    if folder.exists():
-        dataset = datasets.load(folder, teacher)
-        if dataset.memory.max_n_step < config.max_n_step:
-            dataset = dataclasses.replace(
-                dataset, memory=dataclasses.replace(dataset.memory, max_n_step=config.max_n_step)
-            )
-        print(f"teacher data: {dataset.memory.capacity:,} transitions from {folder}")
-        return dataset
-    print(f"teacher data: collecting {config.data_transitions:,} transitions, kept in {folder}")
-    memory = replay.memory_for(environment, params, config.data_transitions, config.num_environments, config.max_n_step)
-    dataset = datasets.collect(jax.random.key(0), environment, params, teacher, memory, config.data_epsilon)
-    datasets.save(folder, dataset, teacher)
-    return dataset
-
-
-def rows_of(
-    metrics: Metrics, labels: list[dict[str, Any]], phase: str, iteration: int, agent_steps: int, seconds: float
-) -> list[dict[str, Any]]:
-    """One row of the tidy CSV for each run."""
-    scalars = {name: np.asarray(value) for name, value in metrics._asdict().items() if name != "returns"}
-    returns = np.asarray(metrics.returns).mean(-1)
-    return [
-        {"phase": phase, "iteration": iteration, "agent_steps": agent_steps}
-        | label
-        | {"return": float(returns[run])}
-        | {name: float(value[run]) for name, value in scalars.items()}
-        | {"seconds": round(seconds, 3)}
-        for run, label in enumerate(labels)
-    ]
-
-
-def run(
-    config: Config,
-    program: Train,
-    dataset: datasets.Dataset | None,
-    seeds: list[int],
-    methods: list[Method],
-    labels: list[dict[str, Any]],
-    folder: runs.RunFolder,
-) -> State:
-    """Trains all runs side by side, from the folder's last checkpoint if it has one; returns their stacked states.
-
-    Args:
-      seeds, methods, labels: one each for every run; the label's entries stand in its rows of the metrics.
-
-    Raises:
-      runs.DivergenceError: a loss is not finite; the last checkpoint is from before that.
-    """
-    num_runs = len(methods)
-    keys = jax.vmap(jax.random.key)(jnp.array(seeds))
-    init_keys, offline_keys, online_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
-    values = stack(methods)
-    done, state = folder.restore(parallel.over_runs(program.init, num_runs, (True,))(init_keys))
-    offline = parallel.over_runs(program.offline, num_runs, (True, True, True, False, False), donate=(0,))
-    online = parallel.over_runs(program.online, num_runs, (True, True, True, False), donate=(0,))
-
-    phases = ["offline"] * config.offline_iterations + ["online"] * config.online_iterations
-    updates = {"offline": num_runs * config.offline_updates, "online": num_runs * config.cadence.updates_per_iteration}
-    with ProgressBar(sum(updates[phase] for phase in phases), sum(updates[phase] for phase in phases[:done])) as bar:
-        for index, phase in list(enumerate(phases))[done:]:
-            if phase == "offline":
-                iteration, agent_steps = index + 1, 0
-                state, metrics = offline(state, offline_keys, values, dataset.ring, jnp.int32(index))
-            else:
-                iteration = index + 1 - config.offline_iterations
-                agent_steps = iteration * config.iteration_steps
-                state, metrics = online(state, online_keys, values, jnp.int32(iteration - 1))
-            metrics = jax.block_until_ready(metrics)
-            runs.check_finite(agent_steps, td_loss=metrics.td_loss, distillation_loss=metrics.distillation_loss)
-            line = (
-                f"{phase:>7} {iteration:2d}  score {np.mean(metrics.score):6.3f}  lambda {np.mean(metrics.coefficient):.3f}  "
-                f"td {np.mean(metrics.td_loss):.4f}  kl {np.mean(metrics.distillation_loss):.4f}"
-            )
-            seconds = bar.advance(updates[phase], num_runs * config.iteration_steps * (phase == "online"), line, phase)
-            folder.rows += rows_of(metrics, labels, phase, iteration, agent_steps, seconds)
-            folder.checkpoint(index + 1, state)
-    return state
-
-
-def table(rows: list[dict[str, Any]], card: teachers.Card, agent_steps: int) -> str:
-    """Teacher, random policy and student at the last iteration, in returns and as a normalised IQM over seeds."""
-    last = [row for row in rows if row["iteration"] == rows[-1]["iteration"] and row["phase"] == rows[-1]["phase"]]
-    scores = np.array([[row["score"]] for row in last])
-    low, high = evaluation.stratified_bootstrap_interval(scores)
-    returns = np.mean([row["return"] for row in last])
-    return "\n".join(
-        [
-            f"{card.environment:24} {'return':>10} {'normalised':>12}   {'95% interval':14} {'frames':>12}",
-            f"{'random policy':24} {card.random_score:10.2f} {0.0:12.2f}   {'':14} {0:12,}",
-            f"{'teacher (' + (card.algorithm or 'unknown') + ')':24} {card.score:10.2f} {1.0:12.2f}   {'':14} {card.frames:12,}",
-            f"{f'student, IQM of {len(last)} seeds':24} {returns:10.2f} {evaluation.interquartile_mean(scores):12.2f}   "
-            f"{f'{low:.2f} to {high:.2f}':14} {agent_steps:12,}",
-        ]
-    )
 
 
 class Experiment(NamedTuple):
@@ -453,7 +394,9 @@ def prepare(config: Config, settings: Any = None) -> Experiment:
     params = environment.default_params
     teacher = teachers.load(config.teacher or teachers.shipped(environment.name))
     fit(config, environment, params, teacher)
-    dataset = load_data(config, environment, params, teacher)
+    dataset = None
+    if config.offline_iterations or config.rehearses:
+        dataset = datasets.load_or_collect(config, environment, params, teacher)
     program = make_train(config, environment, params, teacher, dataset)
     decisive = runs.settings(settings or config) | {"teacher_sha256": teacher.fingerprint()}
     folder = runs.RunFolder(config.output, decisive, config.resume)
@@ -474,7 +417,7 @@ def main() -> None:
         )
         seeds = list(range(config.seed, config.seed + config.seeds))
         labels = [{"seed": seed} for seed in seeds]
-        state = run(config, program, dataset, seeds, [config.method] * config.seeds, labels, folder)
+        state = training.run(config, program, dataset, seeds, [config.method] * config.seeds, labels, folder)
         finish(config, folder, environment, program, state, teacher.card)
     print(f"after {clock(time.perf_counter() - start)}")
 
@@ -490,7 +433,7 @@ def finish(
     """What a finished run leaves: the table, the learning curve, the first student as a teacher, and it playing."""
     params = environment.default_params
     agent_steps = config.online_iterations * config.iteration_steps
-    summary = table(folder.rows, card, agent_steps)
+    summary = training.table(folder.rows, card, agent_steps)
     runs.write_text(folder.path / "summary.txt", summary + "\n")
     plotting.learning_curve(folder.path / "learning_curve.png", folder.rows, environment.name)
     weights = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), state.learner.params)

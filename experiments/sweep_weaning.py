@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import reincarnate
 
-from purejaxrrl import cli, evaluation, parallel, plotting, reincarnation, runs
+from purejaxrrl import cli, evaluation, parallel, plotting, reincarnation, runs, training
 from purejaxrrl.cli import option
 from purejaxrrl.progress import clock
 
@@ -107,7 +107,7 @@ def main() -> None:
         student = config.student(config.schedules[0], config.coefficients[0], config.temperatures[0])
         environment, _, dataset, program, folder = reincarnate.prepare(student, settings=config)
         print(f"{environment.name}: {len(methods)} students in one program")
-        reincarnate.run(student, program, dataset, seeds, methods, labels, folder)
+        training.run(student, program, dataset, seeds, methods, labels, folder)
     text = summary(folder.rows)
     runs.write_text(folder.path / "summary.txt", text + "\n")
     plotting.sweep(folder.path / "sweep.png", folder.rows, environment.name)

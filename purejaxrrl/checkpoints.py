@@ -5,6 +5,7 @@ renamed when complete, so that a folder of that name is a whole checkpoint or no
 program that is killed between the two renames leaves it there, and it is read from there. Reading runs nobody's code.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -105,6 +106,16 @@ def load_arrays(path: str | os.PathLike, like: Any, remedy: str) -> Any:
             )
     leaves = iter(restored[name] for name in expected)
     return jax.tree.map(lambda leaf: next(leaves) if math.prod(leaf.shape) else np.zeros(leaf.shape, leaf.dtype), like)
+
+
+def fingerprint(arrays: Any, about: str = "") -> str:
+    """SHA-256 (hexadecimal) over a pytree of arrays, their places in it, and `about`."""
+    digest = hashlib.sha256(about.encode())
+    for path, leaf in jax.tree.leaves_with_path(arrays):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _replaced(path: Path) -> Path:

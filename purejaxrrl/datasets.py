@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+from pathlib import Path
 from typing import Any
 
 import chex
@@ -23,6 +24,10 @@ class Dataset:
 
     memory: replay.ReplayMemory
     ring: replay.Step
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) over the transitions."""
+        return checkpoints.fingerprint(self.ring)
 
 
 def collect(
@@ -99,3 +104,36 @@ def load(path: str | os.PathLike, teacher: Teacher) -> Dataset:
         raise checkpoints.CheckpointError(f"{path}: the memory is not one of ours ({error}); {_REMEDY}") from error
     ring = checkpoints.load_arrays(path, jax.eval_shape(memory.init), _REMEDY)
     return Dataset(memory, jax.tree.map(jnp.asarray, ring))
+
+
+def load_or_collect(settings: Any, environment: Environment, params: Any, teacher: Teacher) -> Dataset:
+    """The teacher's data: from `settings.data`, beside the teacher, or collected now and kept for the next run.
+
+    Args:
+      settings: its attributes teacher, data, data_transitions, data_epsilon, num_environments and max_n_step are read.
+    """
+    folder = _folder(settings, environment, teacher)
+    if folder.exists():
+        dataset = load(folder, teacher)
+        if dataset.memory.max_n_step < settings.max_n_step:
+            memory = dataclasses.replace(dataset.memory, max_n_step=settings.max_n_step)
+            dataset = dataclasses.replace(dataset, memory=memory)
+        print(f"teacher data: {dataset.memory.capacity:,} transitions from {folder}")
+        return dataset
+    print(f"teacher data: collecting {settings.data_transitions:,} transitions, kept in {folder}")
+    memory = replay.memory_for(
+        environment, params, settings.data_transitions, settings.num_environments, settings.max_n_step
+    )
+    dataset = collect(jax.random.key(0), environment, params, teacher, memory, settings.data_epsilon)
+    save(folder, dataset, teacher)
+    return dataset
+
+
+def _folder(settings: Any, environment: Environment, teacher: Teacher) -> Path:
+    if settings.data:
+        return Path(settings.data)
+    beside = Path(settings.teacher).with_name("teacher_data") if settings.teacher else None
+    if beside and beside.exists():
+        return beside
+    numbers = f"{settings.data_transitions}-{settings.num_environments}-{settings.data_epsilon}"
+    return Path("runs/data") / environment.name / f"{teacher.fingerprint()[:12]}-{numbers}"

@@ -4,6 +4,7 @@ Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Prec
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,32 +21,76 @@ def interquartile_mean(scores: np.ndarray) -> float:
     return float(flat[cut : flat.size - cut].mean())
 
 
-def stratified_bootstrap_interval(
-    scores: np.ndarray,
-    statistic: Callable[[np.ndarray], float] = interquartile_mean,
-    *,
+def median(scores: np.ndarray) -> float:
+    """The median over tasks of their means over runs; `scores` is `[num_runs, num_tasks]`, here and below."""
+    return float(np.median(np.mean(scores, axis=0)))
+
+
+def mean(scores: np.ndarray) -> float:
+    """The mean over tasks of their means over runs."""
+    return float(np.mean(scores))
+
+
+def optimality_gap(scores: np.ndarray, threshold: float = 1.0) -> float:
+    """By how much runs fall short of `threshold` in the mean, those above it counting as at it."""
+    return float(threshold - np.mean(np.minimum(scores, threshold)))
+
+
+def share_of_tasks_above(scores: np.ndarray, threshold: float = 1.0) -> float:
+    """The share of tasks whose mean over runs is above `threshold`."""
+    return float(np.mean(np.mean(scores, axis=0) > threshold))
+
+
+def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
+    """The probability that a run of a task scores higher than another method's run, ties half, in the mean over tasks.
+
+    The Mann-Whitney statistic of each task. `others` may have another number of runs.
+    """
+    difference = np.asarray(scores, np.float64)[:, None] - np.asarray(others, np.float64)[None]
+    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+
+
+def performance_profile(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """The share of runs (of all tasks) above each of `thresholds`."""
+    return np.mean(np.asarray(scores)[..., None] > thresholds, axis=(0, 1))
+
+
+def stratified_bootstrap(
+    statistic: Callable[..., Any],
+    *scores: np.ndarray,
     confidence: float = 0.95,
     replications: int = 2000,
     seed: int = 0,
-) -> tuple[float, float]:
+) -> tuple[Any, Any]:
     """The percentile bootstrap interval of a statistic, runs resampled with replacement for each task apart.
 
     Args:
-      scores: `[num_runs, num_tasks]`.
-      statistic: of such an array.
+      statistic: of arrays as `scores`; a number or an array.
+      scores: each `[num_runs, num_tasks]`, resampled independently of the others.
 
     Raises:
-      ValueError: `scores` is not `[num_runs, num_tasks]` with at least one of each.
+      ValueError: `scores` are not `[num_runs, num_tasks]` with at least one of each.
     """
-    scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim != 2 or scores.size == 0:
-        raise ValueError(f"scores must be [num_runs, num_tasks] with at least one of each, not {scores.shape}")
+    arrays = [np.asarray(array, dtype=np.float64) for array in scores]
+    for array in arrays:
+        if array.ndim != 2 or array.size == 0:
+            raise ValueError(f"scores must be [num_runs, num_tasks] with at least one of each, not {array.shape}")
     generator = np.random.default_rng(seed)
-    num_runs, num_tasks = scores.shape
-    tasks = np.arange(num_tasks)
-    replicates = [
-        statistic(scores[generator.integers(num_runs, size=(num_runs, num_tasks)), tasks]) for _ in range(replications)
-    ]
+
+    def resampled(array: np.ndarray) -> np.ndarray:
+        return array[generator.integers(array.shape[0], size=array.shape), np.arange(array.shape[1])]
+
+    replicates = [statistic(*map(resampled, arrays)) for _ in range(replications)]
     tail = 100.0 * (1.0 - confidence) / 2.0
-    low, high = np.percentile(replicates, [tail, 100.0 - tail])
+    low, high = np.percentile(replicates, [tail, 100.0 - tail], axis=0)
+    return low, high
+
+
+def stratified_bootstrap_interval(
+    scores: np.ndarray,
+    statistic: Callable[[np.ndarray], float] = interquartile_mean,
+    **options: Any,
+) -> tuple[float, float]:
+    """`stratified_bootstrap` of a number, by default the IQM, of one array of scores."""
+    low, high = stratified_bootstrap(statistic, scores, **options)
     return float(low), float(high)

@@ -41,6 +41,11 @@ def update(
     return learner.replace(params=params, optimiser=optimiser), report
 
 
+def reset_optimiser(learner: Learner) -> Learner:
+    """Adam with no moments yet."""
+    return learner.replace(optimiser=jax.tree.map(jnp.zeros_like, learner.optimiser))
+
+
 def synchronise_target(learner: Learner) -> Learner:
     """Copies the online parameters to the target network."""
     return learner.replace(target_params=learner.params)

@@ -3,6 +3,7 @@
 A `Method` is a pytree of scalars, so `jax.vmap` over stacked methods trains a whole sweep in one program (`stack`).
 """
 
+import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -118,27 +119,93 @@ def weaning_coefficient(
 class Method:
     """A method and its hyperparameters. Every field is a scalar that may differ from run to run of one program.
 
-    The loss is TD + lambda * distillation_coefficient * KL(teacher || student); the learning rate follows lambda, from
-    `learning_rate` at 1 to `weaned_learning_rate` at 0. Steps are agent steps.
+    The loss is td * TD + lambda * (distillation * KL(teacher || student) + margin * L_margin) + cql * L_CQL
+    (`objective.objective`); the learning rate follows lambda. Steps are agent steps; a name that ends in `_coefficient` is
+    a weight of the loss.
+
+    best_action_only: bool; the teacher is distilled as its greedy action.
+    elementwise_margin: bool; `losses.elementwise_margin` instead of `losses.large_margin`.
+    cql_coefficient, online_cql_coefficient: in the offline and in the online phase.
+    rehearsal_fraction: of an online batch, in expectation, the teacher's data.
+    roll_in_steps, roll_in_decay, roll_in_decay_steps, guide_probability, guide_decay_steps: see `guides`.
+    offline_learning_rate, learning_rate, weaned_learning_rate: in the offline phase, online at lambda 1, and at lambda 0.
+    fresh_optimiser: bool; Adam's moments start anew with the online phase.
     """
 
     weaning: Weaning
+    td_coefficient: chex.Array
     distillation_coefficient: chex.Array
+    best_action_only: chex.Array
     teacher_temperature: chex.Array
     student_temperature: chex.Array
+    margin_coefficient: chex.Array
+    margin: chex.Array
+    elementwise_margin: chex.Array
+    cql_coefficient: chex.Array
+    online_cql_coefficient: chex.Array
+    cql_temperature: chex.Array
+    rehearsal_fraction: chex.Array
+    roll_in_steps: chex.Array
+    roll_in_decay: chex.Array
+    roll_in_decay_steps: chex.Array
+    guide_probability: chex.Array
+    guide_decay_steps: chex.Array
     n_step: chex.Array
     discount: chex.Array
+    offline_learning_rate: chex.Array
     learning_rate: chex.Array
     weaned_learning_rate: chex.Array
     adam_eps: chex.Array
+    fresh_optimiser: chex.Array
     epsilon_start: chex.Array
     epsilon_end: chex.Array
     epsilon_decay_steps: chex.Array
     evaluation_epsilon: chex.Array
 
     def current_learning_rate(self, coefficient: chex.Array) -> chex.Array:
-        """The learning rate while lambda is `coefficient`."""
+        """The online learning rate while lambda is `coefficient`."""
         return coefficient * self.learning_rate + (1.0 - coefficient) * self.weaned_learning_rate
+
+
+_TYPES = {
+    "n_step": jnp.int32,
+    "best_action_only": jnp.bool_,
+    "elementwise_margin": jnp.bool_,
+    "fresh_optimiser": jnp.bool_,
+}
+
+
+def method(schedule: Weaning, settings: Any, **changes: Any) -> Method:
+    """The method whose hyperparameters are the attributes of `settings` that are named as its fields, or in `changes`."""
+    names = [field.name for field in dataclasses.fields(Method) if field.name != "weaning"]
+    values = {name: changes.get(name, getattr(settings, name)) for name in names}
+    return Method(weaning=schedule, **{name: _TYPES.get(name, jnp.float32)(value) for name, value in values.items()})
+
+
+_POSITIVE = (
+    "teacher_temperature",
+    "student_temperature",
+    "cql_temperature",
+    "roll_in_decay_steps",
+    "guide_decay_steps",
+)
+_NOT_NEGATIVE = (
+    "td_coefficient", "distillation_coefficient", "margin_coefficient", "margin", "cql_coefficient",
+    "online_cql_coefficient", "roll_in_steps", "offline_learning_rate",
+)  # fmt: skip
+_FRACTIONS = ("rehearsal_fraction", "roll_in_decay", "guide_probability")
+
+
+def check(settings: Any) -> None:
+    """Raises ValueError where a hyperparameter among the attributes of `settings` is out of range."""
+    for names, holds, right in (
+        (_POSITIVE, lambda value: value > 0, "more than 0"),
+        (_NOT_NEGATIVE, lambda value: value >= 0, "at least 0"),
+        (_FRACTIONS, lambda value: 0 <= value <= 1, "between 0 and 1"),
+    ):
+        for name in names:
+            if not holds(getattr(settings, name)):
+                raise ValueError(f"--{name.replace('_', '-')} is {getattr(settings, name)}; it must be {right}")
 
 
 def stack(trees: Sequence[Any]) -> Any:

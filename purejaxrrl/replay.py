@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from purejaxrrl.environments.base import Environment
+from purejaxrrl.environments.base import Environment, select
 
 
 @struct.dataclass
@@ -169,6 +169,11 @@ class ReplayMemory:
     def observations(self, stored: chex.Array) -> chex.Array:
         """Observations `[..., *observation_shape]` as the environment made them, from how the ring keeps them."""
         return unpack_bits(stored, self.observation_shape) if self._packs else stored
+
+
+def mix(key: chex.PRNGKey, batch: Batch, others: Batch, fraction: chex.Array) -> Batch:
+    """`batch` `[B, ...]` with each transition replaced by that of `others` with probability `fraction`; consumes `key`."""
+    return select(jax.random.uniform(key, batch.weight.shape) < fraction, others, batch)
 
 
 def check_capacity(capacity: int, num_environments: int, max_n_step: int) -> None:

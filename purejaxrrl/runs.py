@@ -36,11 +36,10 @@ class RunFolder:
         self.path = Path(path)
         self.rows: list[dict[str, Any]] = []
         self._config = json.loads(json.dumps(config | {"version": __version__}))
-        if self.path.exists() and any(self.path.iterdir()):
-            if resume:
-                self._check_config()
-            else:
-                self.moved_to = self._move_aside()
+        if resume and self.path.exists() and any(self.path.iterdir()):
+            self._check_config()
+        elif not resume:
+            self.moved_to = move_aside(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "config.json", json.dumps(self._config, indent=2) + "\n")
 
@@ -108,11 +107,16 @@ class RunFolder:
             )
             raise RunError(f"{self.path} was run with other settings ({changes}); give the same, or another --output")
 
-    def _move_aside(self) -> Path:
-        number = 1
-        while (target := self.path.with_name(f"{self.path.name}.{number}")).exists():
-            number += 1
-        return self.path.rename(target)
+
+def move_aside(path: str | os.PathLike) -> Path | None:
+    """Renames a folder that is not empty to `path.1`, `path.2`, ...; returns the new name, None where there was nothing."""
+    path = Path(path)
+    if not path.exists() or not any(path.iterdir()):
+        return None
+    number = 1
+    while (target := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return path.rename(target)
 
 
 class DivergenceError(RuntimeError):

@@ -5,7 +5,6 @@ parameters, the description of its network and the card, with its replay data be
 """
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from purejaxrrl import checkpoints, networks, rollouts
 from purejaxrrl.environments.base import Environment
@@ -70,12 +68,7 @@ class Teacher:
 
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) over what decides the teacher's output: its network and its parameters."""
-        digest = hashlib.sha256(repr((self.card.environment, self.card.output, self.network)).encode())
-        for path, leaf in jax.tree.leaves_with_path(self.params):
-            array = np.asarray(leaf)
-            digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return checkpoints.fingerprint(self.params, repr((self.card.environment, self.card.output, self.network)))
 
 
 def from_network(network: networks.Description, params: Any, card: Card) -> Teacher:

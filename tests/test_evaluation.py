@@ -71,3 +71,58 @@ def test_an_interval_is_the_same_again():
 def test_scores_without_runs_and_tasks_are_refused(scores):
     with pytest.raises(ValueError, match="num_runs, num_tasks"):
         evaluation.stratified_bootstrap_interval(scores)
+
+
+SCORES = np.random.default_rng(3).gamma(2.0, 0.6, size=(6, 5)) * np.linspace(0.5, 1.5, 5)
+OTHERS = np.random.default_rng(4).gamma(2.0, 0.5, size=(4, 5))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (evaluation.interquartile_mean, rliable.metrics.aggregate_iqm),
+        (evaluation.median, rliable.metrics.aggregate_median),
+        (evaluation.mean, rliable.metrics.aggregate_mean),
+        (evaluation.optimality_gap, rliable.metrics.aggregate_optimality_gap),
+    ],
+    ids=["iqm", "median", "mean", "optimality gap"],
+)
+def test_aggregates_and_their_intervals_are_rliables(ours, theirs):
+    np.testing.assert_allclose(ours(SCORES), theirs(SCORES), rtol=1e-12)
+    low, high = evaluation.stratified_bootstrap_interval(SCORES, ours, replications=4_000)
+    np.random.seed(0)
+    _, intervals = rliable.library.get_interval_estimates({"ours": SCORES}, theirs, reps=4_000)
+    np.testing.assert_allclose([low, high], np.ravel(intervals["ours"]), atol=0.07 * (high - low))
+
+
+def test_probability_of_improvement_and_its_interval_are_rliables():
+    tied = OTHERS.copy()
+    tied[:2] = SCORES[:2]
+    for others in (OTHERS, tied):
+        expected = rliable.metrics.probability_of_improvement(SCORES, others)
+        np.testing.assert_allclose(evaluation.probability_of_improvement(SCORES, others), expected, rtol=1e-12)
+    low, high = evaluation.stratified_bootstrap(
+        evaluation.probability_of_improvement, SCORES, OTHERS, replications=3_000
+    )
+    np.random.seed(0)
+    _, intervals = rliable.library.get_interval_estimates(
+        {"pair": (SCORES, OTHERS)}, rliable.metrics.probability_of_improvement, reps=1_000
+    )
+    np.testing.assert_allclose([low, high], intervals["pair"].ravel(), atol=0.12 * (high - low))
+
+
+def test_performance_profiles_and_their_bands_are_rliables():
+    thresholds = np.linspace(0.0, 3.0, 13)
+    profile = evaluation.performance_profile(SCORES, thresholds)
+    np.random.seed(0)
+    expected, bands = rliable.library.create_performance_profile({"ours": SCORES}, thresholds, reps=2_000)
+    np.testing.assert_allclose(profile, expected["ours"], rtol=1e-12)
+    ours = evaluation.stratified_bootstrap(
+        lambda scores: evaluation.performance_profile(scores, thresholds), SCORES, replications=2_000
+    )
+    np.testing.assert_allclose(np.array(ours), bands["ours"], atol=0.04)
+
+
+def test_the_share_of_tasks_above_counts_means_over_runs():
+    # Means 1.5, 1.0 (not above) and 0.9: one of three.
+    assert evaluation.share_of_tasks_above(np.array([[1.0, 2.0, 0.8], [2.0, 0.0, 1.0]])) == pytest.approx(1 / 3)

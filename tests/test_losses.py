@@ -115,3 +115,59 @@ def test_weighted_mean_leaves_out_what_weighs_nothing():
     values, weights = RETURNS, (GENERATOR.random(64) < 0.7).astype(np.float32)
     np.testing.assert_allclose(losses.weighted_mean(values, weights), values[weights > 0].mean(), rtol=1e-5)
     assert losses.weighted_mean(values, np.zeros(64, np.float32)) == 0.0
+
+
+MARGIN = 0.8
+
+
+def margins_by_hand(elementwise: bool) -> np.ndarray:
+    """Both margin losses with loops: for each action its Q-value, plus the margin if it is not the teacher's."""
+    result = []
+    for q_values, teachers_action in zip(Q_VALUES, ACTIONS, strict=True):
+        ahead = [
+            value + (0.0 if action == teachers_action else MARGIN) - q_values[teachers_action]
+            for action, value in enumerate(q_values)
+        ]
+        result.append(np.mean([max(value, 0.0) for value in ahead]) if elementwise else max(ahead))
+    return np.array(result)
+
+
+@pytest.mark.parametrize(
+    ("loss", "elementwise"), [(losses.large_margin, False), (losses.elementwise_margin, True)], ids=["DQfD", "PVRL"]
+)
+def test_margin_losses_by_hand(loss, elementwise):
+    expected = margins_by_hand(elementwise)
+    assert (expected > 0).any()
+    np.testing.assert_allclose(loss(Q_VALUES, ACTIONS, MARGIN), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_margin_losses_of_worked_examples():
+    # Teacher's action 0 of value 2; margin 1. Behind by 0.5, just a margin behind, and ahead by 1.
+    q_values = jnp.array([[2.0, 1.5, 1.0, 3.0], [2.0, 0.0, -5.0, 1.0]])
+    actions = jnp.array([0, 0])
+    np.testing.assert_allclose(losses.large_margin(q_values, actions, 1.0), [2.0, 0.0])
+    np.testing.assert_allclose(losses.elementwise_margin(q_values, actions, 1.0), [(0.5 + 0.0 + 2.0) / 4, 0.0])
+
+
+def test_the_elementwise_margin_pushes_every_action_within_it_and_the_large_margin_the_worst():
+    q_values = jnp.array([[0.0, 0.5, 0.9, -3.0]])
+    actions = jnp.array([0])
+    each = jax.grad(lambda q: losses.elementwise_margin(q, actions, 1.0).sum())(q_values)
+    np.testing.assert_allclose(each, [[-0.5, 0.25, 0.25, 0.0]])
+    worst = jax.grad(lambda q: losses.large_margin(q, actions, 1.0).sum())(q_values)
+    np.testing.assert_allclose(worst, [[-1.0, 0.0, 1.0, 0.0]])
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 4.0])
+def test_conservative_is_the_cross_entropy_of_the_datas_action(temperature):
+    expected = -log_softmax(Q_VALUES.astype(np.float64) / temperature, -1)[np.arange(64), ACTIONS]
+    np.testing.assert_allclose(
+        losses.conservative(Q_VALUES, ACTIONS, temperature), expected, rtol=1e-4, atol=1e-5 / temperature
+    )
+
+
+def test_the_best_action_only_is_distilled_as_its_cross_entropy():
+    log_policy = teachers.log_policy(TEACHER, "q_values", TEMPERATURE)
+    divergence = losses.distillation(losses.best_action_only(log_policy), Q_VALUES, TEMPERATURE)
+    student = log_softmax(Q_VALUES.astype(np.float64) / TEMPERATURE, -1)
+    np.testing.assert_allclose(divergence, -student[np.arange(64), TEACHER.argmax(-1)], rtol=1e-4, atol=1e-5)

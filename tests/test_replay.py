@@ -270,3 +270,19 @@ def test_a_batch_that_does_not_fit_is_refused(batch_size, message):
 def test_memory_for_takes_the_environments_shapes():
     memory = replay.memory_for(toys.Corridor(), None, 40, 4, 2)
     assert memory == replay.ReplayMemory(40, 4, (2,), jnp.dtype(jnp.int32), 3, 2)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.25, 1.0])
+def test_a_mixture_has_the_others_transitions_in_the_fraction_asked_for(fraction):
+    """Whole transitions are taken: every field of one comes from the same batch."""
+    size = 40_000
+
+    def batch(value: float) -> replay.Batch:
+        fields = {name: jnp.full(size, value) for name in replay.Batch.__dataclass_fields__}
+        return replay.Batch(**fields | {"observation": jnp.full((size, 2), value)})
+
+    mixed = replay.mix(jax.random.key(0), batch(0.0), batch(1.0), jnp.float32(fraction))
+    share = float(mixed.n_step_return.mean())
+    assert share == pytest.approx(fraction, abs=5 * math.sqrt(fraction * (1 - fraction) / size))
+    for field in jax.tree.leaves(mixed):
+        np.testing.assert_array_equal(np.asarray(field).reshape(size, -1)[:, 0], mixed.n_step_return)

@@ -5,22 +5,22 @@ true last observation and a time limit, which pgx's games do not have.
 """
 
 import difflib
+import importlib
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
-from pgx.minatar import asterix, breakout, freeway, seaquest, space_invaders
 
 from purejaxrrl.environments import base
 
 _CLASSES = {
-    "asterix": asterix.MinAtarAsterix,
-    "breakout": breakout.MinAtarBreakout,
-    "freeway": freeway.MinAtarFreeway,
-    "seaquest": seaquest.MinAtarSeaquest,
-    "space_invaders": space_invaders.MinAtarSpaceInvaders,
+    "asterix": "MinAtarAsterix",
+    "breakout": "MinAtarBreakout",
+    "freeway": "MinAtarFreeway",
+    "seaquest": "MinAtarSeaquest",
+    "space_invaders": "MinAtarSpaceInvaders",
 }
 GAMES = tuple(_CLASSES)
 
@@ -62,7 +62,9 @@ class MinAtar:
             raise ValueError(f"sticky_action_probability is {sticky_action_probability}; it must lie in [0, 1]")
         self.name = f"minatar/{game}"
         self.default_params = EnvParams()
-        self._game = _CLASSES[game](sticky_action_prob=sticky_action_probability)
+        # Importing pgx starts JAX's backends, after which `parallel.use_cores` could no longer divide them.
+        module = importlib.import_module(f"pgx.minatar.{game}")
+        self._game = getattr(module, _CLASSES[game])(sticky_action_prob=sticky_action_probability)
         self.num_actions = self._game.num_actions
         self._observation_shape = self._game.observation_shape
 

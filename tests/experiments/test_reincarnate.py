@@ -10,7 +10,7 @@ import reincarnate
 from tiny import SHORT_EPISODES, tiny, untrained_teacher
 
 import purejaxrrl
-from purejaxrrl import datasets, parallel, reincarnation, replay, runs, teachers
+from purejaxrrl import datasets, parallel, reincarnation, replay, runs, teachers, training
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def by_iterations(steps, config, method, data, seed):
     for index in range(config.offline_iterations):
         state, _ = offline(state, offline_key, method, data, jnp.int32(index))
     for index in range(config.online_iterations):
-        state, metrics = online(state, online_key, method, jnp.int32(index))
+        state, metrics = online(state, online_key, method, None, jnp.int32(index))
         history.append(metrics)
     return state, history
 
@@ -133,8 +133,8 @@ def test_memory_grows_by_the_rings_and_nothing_else(breakout, teacher, dataset):
         program = reincarnate.make_train(config, breakout, SHORT_EPISODES, teacher, dataset)
         keys = jax.vmap(jax.random.key)(jnp.arange(2))
         state = jax.eval_shape(jax.vmap(program.init), keys)
-        online = parallel.over_runs(program.online, 2, (True, True, True, False), donate=(0,))
-        compiled = online.lower(state, keys, reincarnation.stack([config.method] * 2), jnp.int32(0)).compile()
+        online = parallel.over_runs(program.online, 2, (True, True, True, False, False), donate=(0,))
+        compiled = online.lower(state, keys, reincarnation.stack([config.method] * 2), None, jnp.int32(0)).compile()
         ring_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.ring))
         return ring_bytes, compiled.memory_analysis()
 
@@ -152,7 +152,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(p
     fine = dataclasses.replace(config.method, learning_rate=jnp.float32(1e-4))
     with pytest.raises(runs.DivergenceError, match=r"run 1 of 2.*[Ll]ower the learning rate"):
         labels = [{"seed": 0}, {"seed": 1}]
-        reincarnate.run(config, program, dataset, [0, 1], [fine, diverging], labels, folder)
+        training.run(config, program, dataset, [0, 1], [fine, diverging], labels, folder)
     checkpoints_left = sorted(path.name for path in (folder.path / "checkpoints").glob("*"))
     assert checkpoints_left == []  # it diverged in the first iteration: nothing that is not finite was written
 
