@@ -90,9 +90,11 @@ def names() -> tuple[str, ...]:
 
 
 def check_name(name: str, known: tuple[str, ...]) -> None:
-    """Raises ValueError with the nearest names unless `name` is in `known`."""
+    """Raises ValueError, with the reason or the nearest names, unless `name` is in `known`."""
+    if name in UNSUPPORTED:
+        raise ValueError(f"the Atari game {name!r} is not supported: {UNSUPPORTED[name]}")
     if name not in known:
-        near = difflib.get_close_matches(name, known) or known
+        near = difflib.get_close_matches(name, known, cutoff=0.3) or known
         raise ValueError(f"unknown Atari game {name!r}; did you mean one of {', '.join(near)}?")
 
 
@@ -107,8 +109,6 @@ def load(name: str) -> Rom:
 
     Raises ModuleNotFoundError without ale-py, ValueError for an unknown or unsupported name or for bytes of another checksum.
     """
-    if name in UNSUPPORTED:
-        raise ValueError(f"the Atari game {name!r} is not supported: {UNSUPPORTED[name]}")
     check_name(name, names())
     directory = _directory()
     image = (directory / f"{name}.bin").read_bytes()
