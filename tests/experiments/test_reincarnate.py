@@ -148,7 +148,7 @@ def test_memory_grows_by_the_rings_and_nothing_else(breakout, teacher, dataset):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(program, config, dataset, tmp_path):
     folder = runs.RunFolder(tmp_path / "run", {}, resume=False)
-    diverging = dataclasses.replace(config, weaned_learning_rate=float("inf"), weaning="none").method
+    diverging = dataclasses.replace(config, learning_rate=float("inf")).method
     fine = dataclasses.replace(config.method, learning_rate=jnp.float32(1e-4))
     with pytest.raises(runs.DivergenceError, match=r"run 1 of 2.*[Ll]ower the learning rate"):
         labels = [{"seed": 0}, {"seed": 1}]
