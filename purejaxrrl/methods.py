@@ -52,16 +52,15 @@ _NO_TEACHER = {"distillation_coefficient": 0.0, "weaning": "none"}
 _FROM_NOTHING = _EXPLORES | _NO_TEACHER | {"offline_iterations": 0, "weaned_learning_rate": 2.5e-4}
 _MARGIN = {"distillation_coefficient": 0.0, "margin_coefficient": 1.0, "weaned_learning_rate": 5e-4}
 _ON_DATA = _NO_TEACHER | {"n_step": 1, "fresh_optimiser": True}
-_FASTER = {"learning_rate": 1.5e-3, "weaned_learning_rate": 3e-4}
 
 METHODS: dict[str, Entry] = {
-    "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1, "weaned_learning_rate": 7.5e-4}),
+    "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1}),
     "tabula_rasa_3_step": Entry("tabula rasa DQN, n = 3", _FROM_NOTHING),
     "kickstarting": Entry("kickstarting", _EXPLORES | {"offline_iterations": 0}),
     "jsrl": Entry("JSRL, roll-in", _FROM_NOTHING | {"n_step": 1, "roll_in_steps": 100}),
     "jsrl_random": Entry("JSRL, random", _FROM_NOTHING | {"n_step": 1, "guide_probability": 1.0}),
     "rehearsal": Entry("rehearsal", _ON_DATA | {"rehearsal_fraction": 0.25}),
-    "pretraining": Entry("offline pretraining", _ON_DATA | _FASTER | {"cql_coefficient": 1.0}),
+    "pretraining": Entry("offline pretraining", _ON_DATA | {"cql_coefficient": 1.0}),
     "dqfd": Entry("DQfD", _MARGIN | {"n_step": 1}),
     "qdagger": Entry("QDagger", {}),
     "dagger": Entry("DAgger", {"td_coefficient": 0.0, "weaning": "constant"}),
@@ -106,10 +105,22 @@ def add(name: str, title: str, like: str = "qdagger", term: Term | None = None, 
     METHODS[name] = Entry(title, original.settings | changes, term or original.term)
 
 
-def with_rates(name: str, factor: float) -> dict[str, float]:
-    """The changes that multiply a method's learning rates by `factor`."""
+def with_rates(name: str, factor: float, weaned_factor: float = 1.0) -> dict[str, float]:
+    """The changes that multiply a method's learning rates by `factor`, and that after weaning by `weaned_factor` as well."""
     values = SHARED | named(name).settings
-    return {rate: factor * values[rate] for rate in ("learning_rate", "weaned_learning_rate")}
+    return {
+        "learning_rate": factor * values["learning_rate"],
+        "weaned_learning_rate": factor * weaned_factor * values["weaned_learning_rate"],
+    }
+
+
+def number_of_rates(name: str) -> int:
+    """How many learning rates a method's settings hold that it uses: 2, or 1 where it is not weaned from a teacher or data
+    (lambda is 0 throughout) or keeps the same rate."""
+    values = SHARED | named(name).settings
+    from_nothing = values.get("weaning") == "none" and not values["offline_iterations"]
+    never_weaned = values.get("weaning") == "constant"
+    return 1 if from_nothing or never_weaned or values["learning_rate"] == values["weaned_learning_rate"] else 2
 
 
 def named(name: str) -> Entry:

@@ -41,6 +41,12 @@ def devices_for(num_runs: int) -> list[jax.Device]:
     return devices[:count]
 
 
+def equal_shares(num_runs: int) -> list[int]:
+    """The places of `num_runs` runs, the last one repeated until all local devices (or a device a run) have equal shares."""
+    devices = min(len(jax.local_devices()), num_runs)
+    return [*range(num_runs), *[num_runs - 1] * (-num_runs % devices)]
+
+
 def over_runs(
     function: Callable[..., Any], num_runs: int, per_run: tuple[bool, ...], donate: tuple[int, ...] = ()
 ) -> Callable:

@@ -32,12 +32,17 @@ def run(
       runs.DivergenceError: a loss is not finite; the last checkpoint is from before that.
     """
     num_runs = len(methods)
-    keys = jax.vmap(jax.random.key)(jnp.array(seeds))
+    # Devices take equal shares, filled up with copies of the last run, which are neither reported nor kept.
+    places = parallel.equal_shares(num_runs)
+    keys = jax.vmap(jax.random.key)(jnp.array([seeds[place] for place in places]))
     init_keys, offline_keys, online_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
-    values = stack(methods)
-    done, state = folder.restore(parallel.over_runs(program.init, num_runs, (True,))(init_keys))
-    offline = parallel.over_runs(program.offline, num_runs, (True, True, True, False, False), donate=(0,))
-    online = parallel.over_runs(program.online, num_runs, (True, True, True, False, False), donate=(0,))
+    values = stack([methods[place] for place in places])
+    fresh = parallel.over_runs(program.init, len(places), (True,))(init_keys)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num_runs, *leaf.shape[1:]), leaf.dtype), fresh)
+    done, state = folder.restore(shapes)
+    state = jax.tree.map(lambda leaf: leaf[np.asarray(places)], state) if done else fresh
+    offline = parallel.over_runs(program.offline, len(places), (True, True, True, False, False), donate=(0,))
+    online = parallel.over_runs(program.online, len(places), (True, True, True, False, False), donate=(0,))
     rehearsed = dataset.ring if config.rehearses else None
 
     phases = ["offline"] * config.offline_iterations + ["online"] * config.online_iterations
@@ -51,7 +56,7 @@ def run(
                 iteration = index + 1 - config.offline_iterations
                 agent_steps = iteration * config.iteration_steps
                 state, metrics = online(state, online_keys, values, rehearsed, jnp.int32(iteration - 1))
-            metrics = jax.block_until_ready(metrics)
+            metrics = _first(jax.block_until_ready(metrics), num_runs)
             losses = {name: getattr(metrics, name) for name in metrics._fields if name.endswith("_loss")}
             runs.check_finite(agent_steps, **losses)
             line = (
@@ -60,8 +65,13 @@ def run(
             )
             seconds = bar.advance(updates[phase], num_runs * config.iteration_steps * (phase == "online"), line, phase)
             folder.rows += rows_of(metrics, labels, phase, iteration, agent_steps, seconds)
-            folder.checkpoint(index + 1, state)
-    return state
+            folder.checkpoint(index + 1, _first(state, num_runs))
+    return _first(state, num_runs)
+
+
+def _first(tree: Any, num_runs: int) -> Any:
+    """The first runs of a stacked pytree, as numpy arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_runs], tree)
 
 
 def rows_of(

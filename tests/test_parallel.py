@@ -64,6 +64,7 @@ donated = jax.device_put(donated, donating(jnp.arange(8.0)).sharding)
 donating(donated)
 print(json.dumps({
     "devices_for": {runs: len(parallel.devices_for(runs)) for runs in range(1, 13)},
+    "equal_shares": [parallel.equal_shares(runs) for runs in (1, 3, 4, 6)],
     "donated": donated.is_deleted(),
     "report": report(8),
     "three": len(parallel.over_runs(lambda x: -x, 6, (True,))(jnp.arange(6.0)).sharding.device_set),
@@ -82,6 +83,10 @@ def four_devices():
 def test_as_many_devices_as_share_the_runs_equally(four_devices):
     expected = {1: 1, 2: 2, 3: 3, 4: 4, 5: 1, 6: 3, 7: 1, 8: 4, 9: 3, 10: 2, 11: 1, 12: 4}
     assert {int(runs): count for runs, count in four_devices["devices_for"].items()} == expected
+
+
+def test_runs_are_filled_up_to_equal_shares(four_devices):
+    assert four_devices["equal_shares"] == [[0], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 5, 5]]
 
 
 def test_runs_on_many_devices_learn_what_they_learn_on_one(four_devices):

@@ -10,7 +10,7 @@ import reincarnate
 from tiny import SHORT_EPISODES, tiny, untrained_teacher
 
 import purejaxrrl
-from purejaxrrl import datasets, parallel, reincarnation, replay, runs, teachers, training
+from purejaxrrl import datasets, parallel, reincarnation, replay, teachers
 
 
 @pytest.fixture(scope="module")
@@ -144,17 +144,6 @@ def test_memory_grows_by_the_rings_and_nothing_else(breakout, teacher, dataset):
     assert large.argument_size_in_bytes - small.argument_size_in_bytes == pytest.approx(grown, rel=0.01)
     assert large.alias_size_in_bytes - small.alias_size_in_bytes == pytest.approx(grown, rel=0.01)  # donated, not new
     assert large.temp_size_in_bytes - small.temp_size_in_bytes < 0.01 * grown
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(program, config, dataset, tmp_path):
-    folder = runs.RunFolder(tmp_path / "run", {}, resume=False)
-    diverging = dataclasses.replace(config, learning_rate=float("inf")).method
-    fine = dataclasses.replace(config.method, learning_rate=jnp.float32(1e-4))
-    with pytest.raises(runs.DivergenceError, match=r"run 1 of 2.*[Ll]ower the learning rate"):
-        labels = [{"seed": 0}, {"seed": 1}]
-        training.run(config, program, dataset, [0, 1], [fine, diverging], labels, folder)
-    checkpoints_left = sorted(path.name for path in (folder.path / "checkpoints").glob("*"))
-    assert checkpoints_left == []  # it diverged in the first iteration: nothing that is not finite was written
 
 
 @pytest.mark.parametrize("output", ["q_values", "logits"])
