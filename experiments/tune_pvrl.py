@@ -71,7 +71,7 @@ def table(config: Config, results: benchmark_results.Results) -> str:
         ]
         best = max(np.mean(by_game) for by_game, _ in found)
         for by_game, rates in found:
-            score = f"{np.mean(by_game):.2f}" + " (best)" * (np.mean(by_game) == best)
+            score = f"{np.mean(by_game):.2f}" + (" (best)" if np.mean(by_game) == best else "")
             cells = [methods.named(method).title, *(f"{rate:.2g}" for rate in rates.values()), score]
             lines.append(f"| {' | '.join([*cells, *(f'{one:.2f}' for one in by_game)])} |")
     return "\n".join(lines)
