@@ -20,6 +20,8 @@ from purejaxrrl.environments.atari.memory import load, once, store
 
 INSTRUCTIONS = 25_000
 """The ALE gives up on a frame after this many, and goes on with it at the next."""
+PATIENCE = 16
+"""Instructions for which lanes wait for others that may soon need the picture too, which is then brought up to date for all."""
 _TURN = 7
 """Cycles of a load from an absolute address and a branch taken."""
 RAM = 128
@@ -233,8 +235,18 @@ def _draw(
 
 
 def _execute(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.Array) -> _Run:
-    """Executes instructions until every lane is done or waits for the picture."""
-    return jax.lax.while_loop(lambda r: ~jnp.all(r.waits), lambda r: _instruction(r, hardware, inputs, collisions), run)
+    """Executes instructions until every lane is done or waits for the picture, or some have waited for `PATIENCE` of them."""
+
+    def goes_on(carry):
+        run, waited = carry
+        return ~jnp.all(run.waits) & (waited < PATIENCE)
+
+    def instruction(carry):
+        run, waited = carry
+        run = _instruction(run, hardware, inputs, collisions)
+        return run, waited + jnp.any(run.waits & ~run.done)
+
+    return jax.lax.while_loop(goes_on, instruction, (run, jnp.int32(0)))[0]
 
 
 def _is_ram(address: jax.Array) -> jax.Array:

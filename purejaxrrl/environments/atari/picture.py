@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from purejaxrrl.environments.atari import objects
-from purejaxrrl.environments.atari.memory import load, store
-from purejaxrrl.environments.atari.raster import BLANK, COLOUR_SETS, HMOVE_BLANK, Bit, Canvas, Raster
+from purejaxrrl.environments.atari.memory import load
+from purejaxrrl.environments.atari.raster import BLANK, COLOUR_SETS, HMOVE_BLANK, Bit, Canvas, Raster, put_row
 
 
 def pixels(rows: jax.Array, colours: jax.Array) -> jax.Array:
@@ -34,17 +34,14 @@ def finish(raster: Raster, canvas: Canvas, enable: jax.Array) -> Canvas:
     height = canvas.rows.shape[2]
     whole = enable & (end == 160) & (raster.row < height)
     part = enable & (end > 0) & (end < 160) & (raster.row < height)
-    rows = store(canvas.rows, (raster.buffer, raster.row), raster.line, whole)
-    canvas = dataclasses.replace(canvas, rows=rows)
+    canvas = put_row(canvas, (raster.buffer, raster.row), raster.line, raster.line_sets, whole)
     return jax.lax.cond(jnp.any(part), lambda c: _merge(raster, c, end, part), lambda c: c, canvas)
 
 
 def _merge(raster: Raster, canvas: Canvas, end: jax.Array, enable: jax.Array) -> Canvas:
     """The row drawn up to pixel `end` [L], the old row beyond it: its marks stay, its colour sets follow the new ones."""
     place = (raster.buffer, jnp.where(enable, raster.row, 0))
-    old, new_sets = load(canvas.rows, *place), load(canvas.colours, *place)
-    index = jnp.arange(COLOUR_SETS)
-    old_sets = jnp.where(index < raster.sets[:, None], raster.replaced, new_sets)
+    old, old_sets = load(canvas.rows, *place), load(canvas.colours, *place)
     kept = jnp.stack(objects.span(end, jnp.full_like(end, 160)), axis=1)
     mark = jnp.stack(objects.span(end, end + 1), axis=1)
     first = jnp.sum(jax.lax.population_count(old[:, 10:15] & (~kept | mark)), axis=1).astype(jnp.int32) - 1
@@ -57,9 +54,10 @@ def _merge(raster: Raster, canvas: Canvas, end: jax.Array, enable: jax.Array) ->
         ],
         axis=1,
     )
+    index = jnp.arange(COLOUR_SETS)
     source = jnp.clip(index - raster.sets[:, None] + jnp.maximum(first, 0)[:, None], 0, COLOUR_SETS - 1)
-    sets = jnp.where(index < raster.sets[:, None], new_sets, jnp.take_along_axis(old_sets, source, axis=1))
-    return Canvas(store(canvas.rows, place, line, enable), store(canvas.colours, place, sets, enable))
+    sets = jnp.where(index < raster.sets[:, None], raster.line_sets, jnp.take_along_axis(old_sets, source, axis=1))
+    return put_row(canvas, place, line, sets, enable)
 
 
 def grey_out(raster: Raster, canvas: Canvas, row: jax.Array, enable: jax.Array) -> tuple[Raster, Canvas]:
@@ -68,6 +66,12 @@ def grey_out(raster: Raster, canvas: Canvas, row: jax.Array, enable: jax.Array) 
     enable &= raster.flags & Bit.GREYED == 0
     below = jnp.arange(canvas.rows.shape[2]) >= row[:, None]
     which = enable[:, None, None] & (jnp.arange(2) == raster.buffer[:, None])[:, :, None] & below[:, None, :]
-    grey = jnp.where(which[..., None], canvas.colours >> 1 & 0x07070707, canvas.colours)
+    colours = jnp.where(which[..., None], _greyed(canvas.colours), canvas.colours)
+    in_line = enable & (raster.row >= row)
+    sets = jnp.where(in_line[:, None], _greyed(raster.line_sets), raster.line_sets)
     flags = jnp.where(enable, raster.flags | Bit.GREYED | Bit.FRESH, raster.flags)
-    return dataclasses.replace(raster, flags=flags), dataclasses.replace(canvas, colours=grey)
+    return dataclasses.replace(raster, flags=flags, line_sets=sets), dataclasses.replace(canvas, colours=colours)
+
+
+def _greyed(colours: jax.Array) -> jax.Array:
+    return colours >> 1 & 0x07070707

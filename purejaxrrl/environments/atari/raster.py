@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrrl.environments.atari import objects
-from purejaxrrl.environments.atari.memory import load, once, store
+from purejaxrrl.environments.atari.memory import once, store
 from purejaxrrl.environments.atari.tia import Write
 
 CLOCKS = 228
@@ -48,8 +48,7 @@ class Raster:
     HMOVE. stars: int32, counter of the stars. collisions: int32, see `objects.PAIRS`. first_line: int32, scan line that
     row 0 shows. row, column: int32, how far the picture is drawn: the row and the clock within it, 0..228. buffer: int32,
     which picture is drawn to. line: uint32 [L, ROW_WORDS], the planes and marks of the row, and whether 8 pixels are blank.
-    sets: int32, colour sets of the row. last_set: uint32, the latest. replaced: uint32 [L, COLOUR_SETS], what was on the canvas
-    in their places.
+    sets: int32, how many colour sets the row has. line_sets: uint32 [L, COLOUR_SETS], these sets. last_set: uint32, the latest.
     """
 
     flags: jax.Array
@@ -68,8 +67,8 @@ class Raster:
     buffer: jax.Array
     line: jax.Array
     sets: jax.Array
+    line_sets: jax.Array
     last_set: jax.Array
-    replaced: jax.Array
 
 
 @jax.tree_util.register_dataclass
@@ -113,8 +112,8 @@ def power_on(lanes: int) -> Raster:
         buffer=zero,
         line=jnp.zeros((lanes, ROW_WORDS), jnp.uint32),
         sets=zero,
+        line_sets=jnp.zeros((lanes, COLOUR_SETS), jnp.uint32),
         last_set=bits,
-        replaced=jnp.zeros((lanes, COLOUR_SETS), jnp.uint32),
     )
 
 
@@ -123,6 +122,13 @@ def blank_canvas(lanes: int, height: int) -> Canvas:
     return Canvas(
         jnp.zeros((lanes, 2, height, ROW_WORDS), jnp.uint32), jnp.zeros((lanes, 2, height, COLOUR_SETS), jnp.uint32)
     )
+
+
+def put_row(
+    canvas: Canvas, place: tuple[jax.Array, ...], line: jax.Array, sets: jax.Array, enable: jax.Array
+) -> Canvas:
+    """`line` [L, ROW_WORDS] and its `sets` [L, COLOUR_SETS] on the canvas, at picture and row `place`, where `enable`."""
+    return Canvas(store(canvas.rows, place, line, enable), store(canvas.colours, place, sets, enable))
 
 
 def start_frame(raster: Raster, screen: Screen, moved: jax.Array, last_lines: jax.Array, starts: jax.Array) -> Raster:
@@ -219,7 +225,7 @@ def step(
     target = _column(raster, screen, clock + delay, pending)
     ends_line = target > CLOCKS
     stop = jnp.minimum(target, CLOCKS)
-    raster, canvas = _draw(raster, canvas, screen, stop, jnp.any(pending))
+    raster = _draw(raster, stop, jnp.any(pending))
     raster, canvas = _end_line(raster, canvas, ends_line)
     done = pending & ~ends_line
     stored = _store(raster, screen, register, value, clock, effect, condition, odd)
@@ -310,7 +316,7 @@ def _planes(raster: Raster, shown: list[list[jax.Array]]) -> tuple[list[jax.Arra
     return low, high
 
 
-def _draw(raster: Raster, canvas: Canvas, screen: Screen, stop: jax.Array, always: jax.Array) -> tuple[Raster, Canvas]:
+def _draw(raster: Raster, stop: jax.Array, always: jax.Array) -> Raster:
     """Draws the row from where it ends so far up to the clock `stop`."""
     start, end = (jnp.clip(clock - BLANK, 0, 160) for clock in (raster.column, stop))
     visible = end > start
@@ -334,9 +340,6 @@ def _draw(raster: Raster, canvas: Canvas, screen: Screen, stop: jax.Array, alway
         *(old[10 + word] | jnp.where(new_set, mark[word], 0) for word in range(5)),
         old[15] | (blanks & visible).astype(jnp.uint32),
     ]
-    place = (raster.buffer, raster.row, raster.sets)
-    replaced = store(raster.replaced, (raster.sets,), load(canvas.colours, *place), new_set)
-    colours = store(canvas.colours, place, chosen, new_set)
     flags = jnp.where(blanks & (stop >= BLANK + HMOVE_BLANK), raster.flags & ~Bit.HMOVE_BLANK, raster.flags)
     return dataclasses.replace(
         raster,
@@ -344,15 +347,16 @@ def _draw(raster: Raster, canvas: Canvas, screen: Screen, stop: jax.Array, alway
         collisions=raster.collisions | collided,
         line=jnp.stack(line, axis=1),
         sets=raster.sets + new_set,
+        line_sets=store(raster.line_sets, (raster.sets,), chosen, new_set),
         last_set=jnp.where(new_set, chosen, raster.last_set),
-        replaced=replaced,
         flags=jnp.where(visible, flags & ~Bit.FRESH, flags),
-    ), dataclasses.replace(canvas, colours=colours)
+    )
 
 
 def _end_line(raster: Raster, canvas: Canvas, ends: jax.Array) -> tuple[Raster, Canvas]:
     """Where `ends`, puts the finished row on the canvas and goes to the next."""
-    rows = store(canvas.rows, (raster.buffer, raster.row), raster.line, ends & (raster.row < canvas.rows.shape[2]))
+    place, shown = (raster.buffer, raster.row), ends & (raster.row < canvas.rows.shape[2])
+    canvas = put_row(canvas, place, raster.line, raster.line_sets, shown)
     reflected = jnp.where(raster.sizes >> 16 & 1 == 1, int(Bit.REFLECTED), 0)
     flags = raster.flags & ~(Bit.REFLECTED | Bit.SKIP0 | Bit.SKIP1) | reflected
     twinkles = ends & (raster.flags & Bit.STARS != 0)
@@ -368,7 +372,7 @@ def _end_line(raster: Raster, canvas: Canvas, ends: jax.Array) -> tuple[Raster, 
         column=jnp.where(ends, 0, raster.column),
         line=jnp.where(ends[:, None], 0, raster.line),
         sets=jnp.where(ends, 0, raster.sets),
-    ), dataclasses.replace(canvas, rows=rows)
+    ), canvas
 
 
 def _replace_byte(word: jax.Array, place: jax.Array, value: jax.Array) -> jax.Array:

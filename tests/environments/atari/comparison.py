@@ -22,7 +22,7 @@ from ale_py import Action, ALEInterface
 from recording import interface
 
 from purejaxrrl import parallel
-from purejaxrrl.environments.atari import FUSED_LOOPS, GAMES, rom
+from purejaxrrl.environments.atari import FUSED_LOOPS, GAMES, picture, rom
 from purejaxrrl.environments.atari.console import Console, ConsoleState
 
 GAMES_IN_A_RACK = 16
@@ -95,28 +95,40 @@ class _Players:
         self.look = jax.jit(jax.vmap(self._look))
 
     def _look(self, state: ConsoleState) -> dict[str, jax.Array]:
+        return self._read(state) | {"screen": self.console.screen(state)}
+
+    def _read(self, state: ConsoleState) -> dict[str, jax.Array]:
         return {
             "ram": self.console.ram(state),
-            "screen": self.console.screen(state),
             "reward": state.reward,
             "lives": state.lives,
             "game_over": state.game_over,
             "fault": state.fault,
         }
 
-    @functools.partial(jax.jit, static_argnums=0)
     def play(self, state: ConsoleState, actions: jax.Array, place: jax.Array):
         """CHUNK frames of `actions` [T, lanes] from each lane's `place`; what is seen after each, and whether it was played."""
+        state, place, (seen, drawn), plays = self._play(state, actions, place)
+        # Pixels are made outside of the loop: within, XLA for CPU compiles them into something ten times as slow.
+        return state, place, seen | {"screen": _pixels(*drawn)}, plays
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _play(self, state: ConsoleState, actions: jax.Array, place: jax.Array):
 
         def step(carry, _):
             state, place = carry
             plays = ~state.game_over & (place < len(actions))
             action = actions[jnp.minimum(place, len(actions) - 1), jnp.arange(place.size)]
             state = jax.vmap(self.console.act)(state, action)
-            return (state, place + plays), (self.look(state), plays)
+            lane, canvas, buffer = jnp.arange(place.size), state.machine.canvas, state.machine.raster.buffer
+            drawn = canvas.rows[lane, buffer], canvas.colours[lane, buffer]
+            return (state, place + plays), ((jax.vmap(self._read)(state), drawn), plays)
 
-        (state, place), seen = jax.lax.scan(step, (state, place), None, CHUNK)
-        return state, place, seen
+        (state, place), (seen, plays) = jax.lax.scan(step, (state, place), None, CHUNK)
+        return state, place, seen, plays
+
+
+_pixels = jax.jit(picture.pixels)
 
 
 class Rack:
@@ -147,7 +159,7 @@ class Rack:
         actions = jnp.asarray(np.stack([lane.actions for lane in lanes], 1), jnp.int32)
         place = jnp.zeros(len(lanes), jnp.int32)
         while any(lane.frames < len(lane.actions) for lane in lanes):
-            state, place, (seen, plays) = players.play(state, actions, place)
+            state, place, seen, plays = players.play(state, actions, place)
             seen, plays, over = jax.device_get((seen, plays, state.game_over))
             for time, number in itertools.product(range(CHUNK), range(len(lanes))):
                 if plays[time, number]:
