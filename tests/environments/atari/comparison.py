@@ -25,7 +25,7 @@ from purejaxrrl import parallel
 from purejaxrrl.environments.atari import FUSED_LOOPS, GAMES, picture, rom
 from purejaxrrl.environments.atari.console import Console, ConsoleState
 
-GAMES_IN_A_RACK = 16
+GAMES_IN_A_RACK = 26
 CHUNK = 250
 """Frames of one compiled call; a lane whose game is over waits for its end."""
 
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="lanes of each game, that differ in their actions")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--every-mode", action="store_true", help="each game in every mode and difficulty")
-    parser.add_argument("--lanes", type=int, default=16, help="lanes in a batch")
+    parser.add_argument("--lanes", type=int, default=64, help="lanes in a batch")
     options = parser.parse_args()
     parallel.restart_with(FUSED_LOOPS)
     for start in range(0, len(options.games), GAMES_IN_A_RACK):
