@@ -164,6 +164,8 @@ class Rack:
             for time, number in itertools.product(range(CHUNK), range(len(lanes))):
                 if plays[time, number]:
                     _advance(lanes[number], {name: value[time, number] for name, value in seen.items()})
+            # Lanes that have played all their actions go on unwatched until the others have.
+            over = over & np.asarray([lane.frames < len(lane.actions) for lane in lanes])
             if over.any():
                 state = players.reset(state, over)
                 for lane in itertools.compress(lanes, over):
