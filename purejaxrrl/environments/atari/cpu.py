@@ -36,7 +36,7 @@ class Instruction:
 
     first, second: the opcode's row of the table. operand: the two bytes after the opcode. pointer: 16 bits read through
     the zero page or pulled from the stack. address: effective address, 16 bits. cycles: charged so far. bus: the last byte on
-    the data bus, of which only the lower six bits matter. reads: bool, whether it reads memory at `address`. uses_pointer: bool.
+    the data bus, of which only the lower six bits matter. reads: bool, whether it reads memory at `address`.
     """
 
     first: jax.Array
@@ -47,7 +47,6 @@ class Instruction:
     cycles: jax.Array
     bus: jax.Array
     reads: jax.Array
-    uses_pointer: jax.Array
 
     def field(self, place: int, width: int) -> jax.Array:
         return self.first >> place & (1 << width) - 1
@@ -55,6 +54,16 @@ class Instruction:
     @property
     def mode(self) -> jax.Array:
         return self.field(0, 4)
+
+    @property
+    def is_indirect(self) -> jax.Array:
+        """Whether `address` comes from a pointer in the zero page."""
+        return _is_indirect(self.mode)
+
+    @property
+    def base_cycles(self) -> jax.Array:
+        """Those that are charged first, before a pointer is read."""
+        return _base_cycles(self.first)
 
     @property
     def writes(self) -> jax.Array:
@@ -100,6 +109,14 @@ def _is_in(value: jax.Array, *members: int) -> jax.Array:
     return jnp.int32(sum(1 << m for m in members)) >> value & 1 == 1
 
 
+def _is_indirect(mode: jax.Array) -> jax.Array:
+    return _is_in(mode, Mode.INDIRECT_X, Mode.INDIRECT_Y)
+
+
+def _base_cycles(first: jax.Array) -> jax.Array:
+    return first >> 24 & 7
+
+
 def address(
     registers: Registers, word: jax.Array, read_pointer: Callable[[jax.Array, jax.Array], tuple]
 ) -> Instruction:
@@ -136,7 +153,7 @@ def address(
     )
     low, high = read_pointer(place, above)
     pointer = low | high << 8
-    indirect = _is_in(mode, Mode.INDIRECT_X, Mode.INDIRECT_Y)
+    indirect = _is_indirect(mode)
     wide = jnp.where(mode == Mode.INDIRECT_Y, pointer, absolute)
     indexed = wide + index & 0xFFFF
     effective = _choose(
@@ -158,7 +175,7 @@ def address(
         },
     )
     crossed = (wide ^ indexed) & 0xFF00 != 0
-    cycles = (first >> 24 & 7) + jnp.where(crossed & (first >> 27 & 1 == 1), 1, 0)
+    cycles = _base_cycles(first) + jnp.where(crossed & (first >> 27 & 1 == 1), 1, 0)
     bus = jnp.where(indirect, high, jnp.where(second >> 16 & 3 == 3, word >> 16 & 0xFF, byte))
     bus = jnp.where(mode == Mode.PULL, jnp.where(r.s < 0x80, word, low), bus)
     return Instruction(
@@ -170,7 +187,6 @@ def address(
         cycles,
         bus,
         reads=second >> 27 & 1 == 1,
-        uses_pointer=_is_in(mode, Mode.INDIRECT_X, Mode.INDIRECT_Y, Mode.RETURN),
     )
 
 

@@ -285,15 +285,18 @@ def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.
         return _byte(run.memory, low & 0x7F), _byte(run.memory, high & 0x7F)
 
     instruction = once(always, lambda registers, word: cpu.address(registers, word, read_pointer), run.registers, word)
+    through_tia = ~run.waits & instruction.is_indirect & (_pointer_place(run, instruction) < 0x80)
+    instruction = _with_pointers_in_tia(run, word, inputs, collisions, instruction, through_tia)
     address = instruction.address
     turns = _idle_turns(run, word, run.cycles + instruction.cycles)
     cycles = run.cycles + instruction.cycles + turns * _TURN
     in_tia, in_rom = address & 0x1080 == 0, address & 0x1000 != 0
     in_riot = address & 0x1280 == 0x280
 
-    asks = ~run.waits & instruction.reads & in_tia & (address & 0xF < 8) & ~run.granted
+    asks = ~run.waits & ~run.granted & (through_tia | instruction.reads & in_tia & (address & 0xF < 8))
     active = ~run.waits & ~asks
-    chip = dataclasses.replace(run.tia, seen=jnp.where(asks, cycles - run.tia.frame_start, run.tia.seen))
+    seen = jnp.where(through_tia, run.cycles + instruction.base_cycles, cycles) - run.tia.frame_start
+    chip = dataclasses.replace(run.tia, seen=jnp.where(asks, seen, run.tia.seen))
     run = dataclasses.replace(run, tia=chip, waits=run.waits | asks, granted=run.granted | asks)
 
     slices, value, timer = once(
@@ -442,7 +445,7 @@ def _cannot(run: _Run, hardware: Hardware, instruction: cpu.Instruction) -> jax.
     calls = (control == Control.CALL) | (control == Control.BREAK)
     depth = jnp.where(control == Control.BREAK, 2, 1)
     stack = calls & (s - depth < 0x80) | (mode == Mode.RETURN) & (s + 1 & 0xFF < 0x80)
-    pointers = instruction.uses_pointer & (mode != Mode.RETURN) & ~_is_zero_page_ram(run, instruction)
+    pointers = instruction.is_indirect & (_pointer_place(run, instruction) == 0xFF)
     crosses = (mode == Mode.INDIRECT) & (instruction.address & 0xFF == 0xFF)
     last = run.registers.pc + instruction.length - 1
     first_hot = hardware.cartridge.hot_first + 0x1000
@@ -455,9 +458,36 @@ def _cannot(run: _Run, hardware: Hardware, instruction: cpu.Instruction) -> jax.
     return (control == Control.JAM) | stack | pointers | crosses | hot | torn
 
 
-def _is_zero_page_ram(run: _Run, instruction: cpu.Instruction) -> jax.Array:
-    low = (
-        jnp.where(instruction.mode == Mode.INDIRECT_X, instruction.operand + run.registers.x, instruction.operand)
-        & 0xFF
+def _pointer_place(run: _Run, instruction: cpu.Instruction) -> jax.Array:
+    """Where in the zero page the pointer of an indirect instruction lies; of others it says nothing."""
+    index = jnp.where(instruction.mode == Mode.INDIRECT_X, run.registers.x, 0)
+    return instruction.operand + index & 0xFF
+
+
+def _with_pointers_in_tia(
+    run: _Run,
+    word: jax.Array,
+    inputs: Inputs,
+    collisions: jax.Array,
+    instruction: cpu.Instruction,
+    through_tia: jax.Array,
+) -> cpu.Instruction:
+    """The instructions, those of the lanes `through_tia` with the TIA's registers as their pointers (Gopher does that)."""
+    cycles = run.cycles + instruction.base_cycles
+
+    def byte(place: jax.Array, bus: jax.Array) -> jax.Array:
+        seen = tia.read(run.tia, place, cycles, bus, collisions, inputs.fire, inputs.paddles)
+        return jnp.where(through_tia & (place < 0x80), seen, _byte(run.memory, place & 0x7F))
+
+    def read_pointer(low: jax.Array, high: jax.Array) -> tuple[jax.Array, jax.Array]:
+        first = byte(low, instruction.operand & 0xFF)
+        return first, byte(high, first)
+
+    return jax.lax.cond(
+        jnp.any(through_tia),
+        lambda registers, word, _: cpu.address(registers, word, read_pointer),
+        lambda _, __, found: found,
+        run.registers,
+        word,
+        instruction,
     )
-    return (low >= 0x80) & (low < 0xFF)

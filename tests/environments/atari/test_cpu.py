@@ -1,6 +1,7 @@
 """The 6507 against py65, an independent 6502, and against documented formulas where py65 does not go."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from py65.devices.mpu6502 import MPU
 
-from purejaxrrl.environments.atari import cpu
+from purejaxrrl.environments.atari import cpu, machine, tia
 from purejaxrrl.environments.atari.instructions import Control, Mode, cycles, decode
 
 CASES = 48
@@ -252,3 +253,18 @@ def test_decimal_mode_is_the_ales():
 def test_halting_opcodes_are_known_as_such():
     halting = [opcode for opcode in range(256) if decode(opcode)[0] == "JAM"]
     assert halting == [*range(0x02, 0x80, 0x10), 0x92, 0xB2, 0xD2, 0xF2]
+
+
+def test_a_pointer_among_the_tias_registers_is_read_there():
+    """LDA ($00),Y takes its address from two collision registers, whose low bits are what was on the bus: none of them here."""
+    registers = dataclasses.replace(cpu.power_on(2, jnp.full(2, 0xF000)), y=jnp.array([3, 3]))
+    memory = jnp.zeros((2, 256), jnp.uint8).at[:, :2].set(jnp.array([0x34, 0x12], jnp.uint8))
+    run = SimpleNamespace(registers=registers, memory=memory, tia=tia.power_on(2), cycles=jnp.zeros(2, jnp.int32))
+    inputs = SimpleNamespace(fire=jnp.zeros(2, jnp.int32), paddles=jnp.zeros((4, 2), jnp.int32))
+    word = jnp.array([0x00B1, 0x80B1])
+    plain = cpu.address(registers, word, lambda low, high: (jnp.array([0, 0x34]), jnp.array([0, 0x12])))
+    # Bits 0 and 1 are the upper two of the first register, bits 2 and 3 of the second.
+    collisions = jnp.array([0b1001, 0b1001])
+    through = machine._with_pointers_in_tia(run, word, inputs, collisions, plain, jnp.array([True, False]))
+    assert through.address.tolist() == [0x4083, 0x1237]
+    assert through.base_cycles.tolist() == [5, 5]
