@@ -26,8 +26,8 @@ from purejaxrrl.environments.atari import FUSED_LOOPS, GAMES, picture, rom
 from purejaxrrl.environments.atari.console import Console, ConsoleState
 
 GAMES_IN_A_RACK = 26
-CHUNK = 250
-"""Frames of one compiled call; a lane whose game is over waits for its end."""
+CHUNK = 50
+"""Most frames of one compiled call, which ends when a lane's game is over."""
 
 
 @dataclasses.dataclass
@@ -107,25 +107,33 @@ class _Players:
         }
 
     def play(self, state: ConsoleState, actions: jax.Array, place: jax.Array):
-        """CHUNK frames of `actions` [T, lanes] from each lane's `place`; what is seen after each, and whether it was played."""
+        """Up to CHUNK frames of `actions` [T, lanes] from each lane's `place`: what is seen after each, and whether it was played."""
         state, place, (seen, drawn), plays = self._play(state, actions, place)
         # Pixels are made outside of the loop: within, XLA for CPU compiles them into something ten times as slow.
         return state, place, seen | {"screen": _pixels(*drawn)}, plays
 
     @functools.partial(jax.jit, static_argnums=0)
     def _play(self, state: ConsoleState, actions: jax.Array, place: jax.Array):
-
-        def step(carry, _):
-            state, place = carry
+        def step(carry):
+            time, state, place, seen = carry
             plays = ~state.game_over & (place < len(actions))
             action = actions[jnp.minimum(place, len(actions) - 1), jnp.arange(place.size)]
             state = jax.vmap(self.console.act)(state, action)
-            lane, canvas, buffer = jnp.arange(place.size), state.machine.canvas, state.machine.raster.buffer
-            drawn = canvas.rows[lane, buffer], canvas.colours[lane, buffer]
-            return (state, place + plays), ((jax.vmap(self._read)(state), drawn), plays)
+            seen = jax.tree.map(lambda rows, row: rows.at[time].set(row), seen, (self._drawn(state), plays))
+            return time + 1, state, place + plays, seen
 
-        (state, place), (seen, plays) = jax.lax.scan(step, (state, place), None, CHUNK)
-        return state, place, seen, plays
+        def goes_on(carry):
+            time, state, place, _ = carry
+            return (time < CHUNK) & ~jnp.any(state.game_over & (place < len(actions)))
+
+        shapes = jax.eval_shape(self._drawn, state), jax.ShapeDtypeStruct(place.shape, jnp.bool_)
+        seen = jax.tree.map(lambda row: jnp.zeros((CHUNK, *row.shape), row.dtype), shapes)
+        _, state, place, (drawn, plays) = jax.lax.while_loop(goes_on, step, (0, state, place, seen))
+        return state, place, drawn, plays
+
+    def _drawn(self, state: ConsoleState):
+        lane, canvas, buffer = jnp.arange(state.game.size), state.machine.canvas, state.machine.raster.buffer
+        return jax.vmap(self._read)(state), (canvas.rows[lane, buffer], canvas.colours[lane, buffer])
 
 
 _pixels = jax.jit(picture.pixels)
@@ -166,6 +174,7 @@ class Rack:
                     _advance(lanes[number], {name: value[time, number] for name, value in seen.items()})
             # Lanes that have played all their actions go on unwatched until the others have.
             over = over & np.asarray([lane.frames < len(lane.actions) for lane in lanes])
+            assert plays.any(), f"over before it began: {[lane.report() for lane in itertools.compress(lanes, over)]}"
             if over.any():
                 state = players.reset(state, over)
                 for lane in itertools.compress(lanes, over):
