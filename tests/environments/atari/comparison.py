@@ -174,7 +174,12 @@ class Rack:
                     _advance(lanes[number], {name: value[time, number] for name, value in seen.items()})
             # Lanes that have played all their actions go on unwatched until the others have.
             over = over & np.asarray([lane.frames < len(lane.actions) for lane in lanes])
-            assert plays.any(), f"over before it began: {[lane.report() for lane in itertools.compress(lanes, over)]}"
+            if not plays.any():
+                # Demon Attack for two is over before it begins, as ale-py says too.
+                place = jnp.where(over, len(actions), place)
+                for lane in itertools.compress(lanes, over):
+                    lane.actions = lane.actions[: lane.frames]
+                continue
             if over.any():
                 state = players.reset(state, over)
                 for lane in itertools.compress(lanes, over):
