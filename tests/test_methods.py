@@ -62,6 +62,15 @@ def test_a_method_of_ones_own(monkeypatch):
     assert methods.groups(["qdagger", "term", "slow"]) == [["qdagger", "slow"], ["term"]]
 
 
+def test_a_search_over_rates_knows_which_a_method_has():
+    two = ("kickstarting", "rehearsal", "pretraining", "qdagger")
+    assert [name for name in methods.COMPARED if methods.number_of_rates(name) == 2] == list(two)
+    settings = methods.settings("qdagger", 1000)
+    rates = methods.with_rates("qdagger", 2.0, 0.5)
+    assert rates["learning_rate"] == 2 * settings["learning_rate"]
+    assert rates["weaned_learning_rate"] == settings["weaned_learning_rate"]
+
+
 def test_unknown_methods_are_answered_with_the_nearest():
     with pytest.raises(ValueError, match="unknown method 'qdager'; the nearest are qdagger"):
         methods.settings("qdager", 1000)
