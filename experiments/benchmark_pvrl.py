@@ -52,7 +52,7 @@ class Config:
     iterations: int = option(10, "evaluations in them")
     data_transitions: int = option(0, "transitions of teacher data to collect; 0: in the paper's proportion")
     offline_updates: int = option(0, "updates in the offline phase; 0: in the paper's proportion")
-    evaluation_episodes: int = option(32, "episodes of an evaluation")
+    evaluation_steps: int = option(20_000, "agent steps of an evaluation")
     network: str = option("mlp", "the students' network: " + ", ".join(networks.NAMES))
     widths: tuple[int, ...] = option((128, 128), "the layers of network 'mlp'")
     target_period: int = option(250, "updates between copies to the target network")
@@ -83,7 +83,7 @@ class Config:
             "offline_updates": _multiple(self.offline_updates or Share(1_000_000).of(self.frames), self.target_period),
             "data_transitions": self.data_transitions or transitions,
             "capacity": transitions,
-            "evaluation_episodes": self.evaluation_episodes,
+            "evaluation_steps": self.evaluation_steps,
             "network": self.network,
             "widths": self.widths,
             "target_period": self.target_period,

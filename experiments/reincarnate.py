@@ -60,7 +60,8 @@ class Config:
     offline_updates: int = option(2_000, "updates in each of them")
     online_iterations: int = option(10, "iterations in which the student plays")
     iteration_steps: int = option(10_000, "agent steps in each of them")
-    evaluation_episodes: int = option(32, "episodes of the evaluation after each iteration, side by side")
+    evaluation_steps: int = option(20_000, "agent steps of the evaluation after each iteration; episodes are finished")
+    evaluation_environments: int = option(8, "environments that it plays side by side")
     card_episodes: int = option(256, "episodes of the scores on the saved student's card")
 
     network: str = option("minatar_cnn", "the student's network: " + ", ".join(networks.NAMES))
@@ -109,7 +110,7 @@ class Config:
     evaluation_epsilon: float = option(0.001, "exploration of an evaluation")
 
     def __post_init__(self):
-        for name in ("seeds", "online_iterations", "evaluation_episodes", "card_episodes"):
+        for name in ("seeds", "online_iterations", "evaluation_steps", "evaluation_environments", "card_episodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
         if self.offline_iterations < 0:
@@ -157,7 +158,7 @@ class State(NamedTuple):
 class Metrics(NamedTuple):
     """Of one iteration of one run: means over its updates, lambda and the learning rate at its end, and its evaluation.
 
-    `returns` are those of the evaluation's episodes (`[episodes]`), `score` is their mean normalised by the teacher's.
+    `mean_return` is that of the evaluation's `episodes`, `score` the same normalised by the teacher's.
     """
 
     td_loss: chex.Array
@@ -167,7 +168,8 @@ class Metrics(NamedTuple):
     q_value: chex.Array
     coefficient: chex.Array
     learning_rate: chex.Array
-    returns: chex.Array
+    mean_return: chex.Array
+    episodes: chex.Array
     score: chex.Array
 
 
@@ -254,10 +256,12 @@ def make_train(
     ) -> Metrics:
         q_values = functools.partial(network.apply, state.learner.params)
         policy = rollouts.epsilon_greedy_policy(q_values, method.evaluation_epsilon)
-        returns = rollouts.play_episodes(key, environment, params, policy, config.evaluation_episodes).returns
-        score = teachers.normalised_score(returns.mean(), teacher.card)
+        played = rollouts.evaluate(
+            key, environment, params, policy, config.evaluation_environments, config.evaluation_steps
+        )
+        score = teachers.normalised_score(played.mean_return, teacher.card)
         means = jax.tree.map(lambda total: total / updates, sums)
-        return Metrics(*means, state.coefficient, learning_rate, returns, score)
+        return Metrics(*means, state.coefficient, learning_rate, played.mean_return, played.episodes, score)
 
     def offline(
         state: State, key: chex.PRNGKey, method: Method, data: replay.Step, index: chex.Array

@@ -1,9 +1,11 @@
-"""The same small search for every method of the PVRL comparison: factors on each learning rate that it has.
+"""The same small search for every method of the PVRL comparison: its learning rates, one after the other.
 
-    python experiments/tune_pvrl.py
+    python experiments/tune_pvrl.py                              # five MinAtar games; on 2 CPU cores about an hour
+    python experiments/tune_pvrl.py --methods qdagger,dqfd
 
-Trains each method with both its rates times a factor, and with its rate after weaning times a factor, on seeds that the
-benchmark does not use, and prints the mean scores of the last evaluations. All settings of a game are vmapped together.
+First the rate after weaning (the only one of students that have no teacher's loss and no data), then the rate with lambda 1
+and in the offline phase, on seeds that the benchmark does not use. Prints the mean scores of the last evaluations. What is
+finished in the output folder is kept, so that further values can be tried.
 """
 
 import dataclasses
@@ -14,66 +16,100 @@ import numpy as np
 
 from purejaxrrl import benchmark_results, cli, methods, parallel, runs
 from purejaxrrl.cli import option
+from purejaxrrl.environments import minatar
 
 SEARCHED = tuple(name for name in methods.COMPARED if name not in ("dagger", "q_learning_dagger"))
 """The two ablations are QDagger with its settings."""
 
+Rates = tuple[float, float]
+"""The learning rates with lambda 1, which is that of the offline phase, and with lambda 0."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    games: tuple[str, ...] = option(("breakout", "space_invaders"), "games, separated by commas")
+    games: tuple[str, ...] = option(minatar.GAMES, "games, separated by commas")
     methods: tuple[str, ...] = option(SEARCHED, "methods, separated by commas")
-    factors: tuple[float, ...] = option((1 / 3, 1.0, 3.0), "what a learning rate is multiplied by")
+    rates: tuple[float, ...] = option((1.5e-4, 5e-4, 1.5e-3), "learning rates with lambda 1")
+    weaned_rates: tuple[float, ...] = option((1.5e-5, 5e-5, 1.5e-4, 5e-4), "learning rates after weaning")
+    first_rate: float = option(5e-4, "the rate with lambda 1 while that after weaning is searched")
     output: str = option("runs/tune_pvrl", "folder to write to; what is finished there is kept")
     seed: int = option(100, "of the first run; the others follow")
-    seeds: int = option(2, "runs of each game, method and factor")
+    seeds: int = option(2, "runs of each game, method and setting")
     frames: int = option(100_000, "environment frames that a student plays")
-    evaluation_episodes: int = option(32, "episodes of an evaluation")
+    evaluation_steps: int = option(20_000, "agent steps of an evaluation")
     last: int = option(3, "evaluations at the end whose mean is the score")
 
     def __post_init__(self):
-        for name in ("games", "methods", "factors"):
+        for name in ("games", "methods", "rates", "weaned_rates"):
             if not getattr(self, name):
-                raise ValueError(f"--{name} is empty; give at least one")
+                raise ValueError(f"--{name.replace('_', '-')} is empty; give at least one")
+        for rate in (*self.rates, *self.weaned_rates, self.first_rate):
+            if not rate > 0:
+                raise ValueError(f"a learning rate of {rate}; it must be more than 0")
         if not 1 <= self.last <= benchmark_pvrl.Config.iterations:
             raise ValueError(f"--last is {self.last}; it must lie between 1 and {benchmark_pvrl.Config.iterations}")
 
 
-def settings(config: Config, method: str) -> list[tuple[float, float]]:
-    """The (factor on all rates, further factor on the rate after weaning) that a method is tried with."""
-    both = [(factor, 1.0) for factor in config.factors]
-    weaned = [(1.0, factor) for factor in config.factors if factor != 1.0]
-    return both + weaned * (methods.number_of_rates(method) == 2)
+def first_settings(config: Config, method: str) -> list[Rates]:
+    """What a method is tried with before anything is known; one with a single rate has all of both lists."""
+    if methods.has_two_rates(method):
+        return [(config.first_rate, weaned) for weaned in config.weaned_rates]
+    return [(rate, rate) for rate in sorted({*config.rates, *config.weaned_rates})]
 
 
-def variant(method: str, factor: float, weaned_factor: float) -> str:
-    """The name of a method with its rates times the factors; adds it to those that are known."""
-    name = f"{method}_rates_{factor:.2g}_weaned_{weaned_factor:.2g}"
+def second_settings(config: Config, method: str, weaned: float) -> list[Rates]:
+    """What it is tried with once the rate after weaning is chosen."""
+    return [(rate, weaned) for rate in config.rates] * methods.has_two_rates(method)
+
+
+def variant(method: str, rates: Rates) -> str:
+    """The name of a method with other rates; adds it to those that are known."""
+    name = f"{method}_rates_{rates[0]:.2g}_{rates[1]:.2g}"
     if name not in methods.METHODS:
-        title = f"{methods.named(method).title}, {factor:.2g}, {weaned_factor:.2g}"
-        methods.add(name, title, method, **methods.with_rates(method, factor, weaned_factor))
+        title = f"{methods.named(method).title}, {rates[0]:.2g}, {rates[1]:.2g}"
+        methods.add(name, title, method, learning_rate=rates[0], weaned_learning_rate=rates[1])
     return name
 
 
-def table(config: Config, results: benchmark_results.Results) -> str:
+def train(config: Config, settings: dict[str, list[Rates]]) -> dict[str, dict[Rates, np.ndarray]]:
+    """Trains what is not in the results yet; the mean scores `[games]` by method and rates."""
+    shared = {
+        name: getattr(config, name) for name in ("games", "output", "seed", "seeds", "frames", "evaluation_steps")
+    }
+    names = tuple(variant(method, rates) for method, tried in settings.items() for rates in tried)
+    benchmark_pvrl.train_all(benchmark_pvrl.Config(methods=names, resume=True, **shared))
+    results = benchmark_results.load(config.output, config.games)
+    return {
+        method: {rates: results.scores(variant(method, rates))[..., -config.last :].mean((0, 2)) for rates in tried}
+        for method, tried in settings.items()
+    }
+
+
+def best(scores: dict[Rates, np.ndarray]) -> Rates:
+    """The rates with the highest mean over games."""
+    return max(scores, key=lambda rates: scores[rates].mean())
+
+
+def search(config: Config) -> dict[str, dict[Rates, np.ndarray]]:
+    """Both parts of the search; the mean scores `[games]` of all that was tried, by method and rates."""
+    found = train(config, {method: first_settings(config, method) for method in config.methods})
+    further = {method: second_settings(config, method, best(scores)[1]) for method, scores in found.items()}
+    second = train(config, {method: tried for method, tried in further.items() if tried})
+    return {method: scores | second.get(method, {}) for method, scores in found.items()}
+
+
+def table(config: Config, found: dict[str, dict[Rates, np.ndarray]]) -> str:
     """Markdown: the mean over games, seeds and last evaluations of the score, a row a setting, the best of a method marked."""
     lines = [
-        f"| method | rate, with lambda 1 | with lambda 0 | score | {' | '.join(results.games)} |",
-        "| --- |" + " --- |" * (3 + len(results.games)),
+        f"| method | rate, with lambda 1 | with lambda 0 | score | {' | '.join(config.games)} |",
+        "| --- |" + " --- |" * (3 + len(config.games)),
     ]
-    for method in config.methods:
-        found = [
-            (
-                results.scores(variant(method, *pair))[..., -config.last :].mean((0, 2)),
-                methods.with_rates(method, *pair),
-            )
-            for pair in settings(config, method)
-        ]
-        best = max(np.mean(by_game) for by_game, _ in found)
-        for by_game, rates in found:
-            score = f"{np.mean(by_game):.2f}" + (" (best)" if np.mean(by_game) == best else "")
-            cells = [methods.named(method).title, *(f"{rate:.2g}" for rate in rates.values()), score]
-            lines.append(f"| {' | '.join([*cells, *(f'{one:.2f}' for one in by_game)])} |")
+    for method, scores in found.items():
+        for rates, by_game in scores.items():
+            score = f"{by_game.mean():.2f}" + " (best)" * (rates == best(scores))
+            first = f"{rates[0]:.2g}" if methods.has_two_rates(method) else ""
+            cells = [methods.named(method).title, first, f"{rates[1]:.2g}", score, *(f"{one:.2f}" for one in by_game)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -81,14 +117,7 @@ def main() -> None:
     parallel.use_cores()
     config = cli.parse(Config, __doc__)
     with cli.user_errors():
-        names = tuple(variant(method, *pair) for method in config.methods for pair in settings(config, method))
-        shared = {
-            name: getattr(config, name)
-            for name in ("games", "output", "seed", "seeds", "frames", "evaluation_episodes")
-        }
-        benchmark = benchmark_pvrl.Config(methods=names, resume=True, **shared)
-        benchmark_pvrl.train_all(benchmark)
-        text = table(config, benchmark_results.load(config.output, config.games))
+        text = table(config, search(config))
     runs.write_text(Path(config.output) / "tuning.md", text + "\n")
     print(f"\nmean score of the last {config.last} evaluations, games and seeds\n\n{text}")
 

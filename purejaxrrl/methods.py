@@ -110,22 +110,14 @@ def add(name: str, title: str, like: str = "qdagger", term: Term | None = None, 
     METHODS[name] = Entry(title, original.settings | changes, term or original.term)
 
 
-def with_rates(name: str, factor: float, weaned_factor: float = 1.0) -> dict[str, float]:
-    """The changes that multiply a method's learning rates by `factor`, and that after weaning by `weaned_factor` as well."""
-    values = SHARED | named(name).settings
-    return {
-        "learning_rate": factor * values["learning_rate"],
-        "weaned_learning_rate": factor * weaned_factor * values["weaned_learning_rate"],
-    }
+def has_two_rates(name: str) -> bool:
+    """Whether a method's learning rate falls, from that in the offline phase or with lambda 1 to that after weaning.
 
-
-def number_of_rates(name: str) -> int:
-    """How many learning rates a method's settings hold that it uses: 2, or 1 where it is not weaned from a teacher or data
-    (lambda is 0 throughout) or keeps the same rate."""
+    Students that have neither a teacher's loss nor its data have one rate, and so have those that are never weaned.
+    """
     values = SHARED | named(name).settings
     from_nothing = values.get("weaning") == "none" and not values["offline_iterations"]
-    never_weaned = values.get("weaning") == "constant"
-    return 1 if from_nothing or never_weaned or values["learning_rate"] == values["weaned_learning_rate"] else 2
+    return not from_nothing and values.get("weaning") != "constant"
 
 
 def named(name: str) -> Entry:

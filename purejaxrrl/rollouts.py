@@ -135,3 +135,49 @@ def play_episodes(
 
     carry = play_key, actors.observation, actors.state, jnp.ones(num_episodes, jnp.bool_), episodes
     return jax.lax.while_loop(is_playing, play, carry)[4]
+
+
+@struct.dataclass
+class Evaluation:
+    """The mean undiscounted return (float32 scalar) of whole episodes, and their number (int32 scalar)."""
+
+    mean_return: chex.Array
+    episodes: chex.Array
+
+
+def evaluate(
+    key: chex.PRNGKey, environment: Environment, params: Any, policy: Policy, num_environments: int, steps: int
+) -> Evaluation:
+    """Plays `steps` agent steps, an equal share in each environment and on to the end of the episode that is then running.
+
+    Dopamine's evaluation phase, side by side. Games cost alike, and short episodes, which vary most, are played in greater
+    number. As an environment stops at the end of an episode, the mean does not prefer short ones. Consumes `key`.
+    """
+    reset_key, play_key = jax.random.split(key)
+    actors = reset(reset_key, environment, params, num_environments)
+    share = -(-steps // num_environments)
+    zeros = jnp.zeros(num_environments)
+
+    def is_playing(carry):
+        return carry[4].any()
+
+    def play(carry):
+        key, step, observation, state, playing, running, finished, episodes = carry
+        key, policy_key, step_key = jax.random.split(key, 3)
+        actions = policy(policy_key, observation)
+        observation, state, reward, terminated, truncated, _ = jax.vmap(environment.step, in_axes=(0, 0, 0, None))(
+            jax.random.split(step_key, num_environments), state, actions, params
+        )
+        done = terminated | truncated
+        running = running + reward
+        finished = finished + jnp.where(done & playing, running, 0.0)
+        episodes = episodes + (done & playing)
+        playing = playing & ~(done & (step + 1 >= share))
+        return key, step + 1, observation, state, playing, jnp.where(done, 0.0, running), finished, episodes
+
+    carry = (
+        play_key, jnp.int32(0), actors.observation, actors.state, jnp.ones(num_environments, jnp.bool_),
+        zeros, zeros, zeros.astype(jnp.int32),
+    )  # fmt: skip
+    *_, finished, episodes = jax.lax.while_loop(is_playing, play, carry)
+    return Evaluation(finished.sum() / episodes.sum(), episodes.sum())

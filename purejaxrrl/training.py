@@ -78,13 +78,11 @@ def rows_of(
     metrics: Any, labels: Sequence[dict[str, Any]], phase: str, iteration: int, agent_steps: int, seconds: float
 ) -> list[dict[str, Any]]:
     """One row of the tidy CSV for each run."""
-    scalars = {name: np.asarray(value) for name, value in metrics._asdict().items() if name != "returns"}
-    returns = np.asarray(metrics.returns).mean(-1)
+    columns = {name: np.asarray(value) for name, value in metrics._asdict().items()}
     return [
         {"phase": phase, "iteration": iteration, "agent_steps": agent_steps}
         | label
-        | {"return": float(returns[run])}
-        | {name: float(value[run]) for name, value in scalars.items()}
+        | {name: value[run].item() for name, value in columns.items()}
         | {"seconds": round(seconds, 3)}
         for run, label in enumerate(labels)
     ]
@@ -101,7 +99,7 @@ def table(rows: Sequence[dict[str, Any]], card: teachers.Card, agent_steps: int)
     last = last_rows(rows)
     scores = np.array([[row["score"]] for row in last])
     low, high = evaluation.stratified_bootstrap_interval(scores)
-    returns = np.mean([row["return"] for row in last])
+    returns = np.mean([row["mean_return"] for row in last])
     return "\n".join(
         [
             f"{card.environment:24} {'return':>10} {'normalised':>12}   {'95% interval':14} {'frames':>12}",

@@ -63,12 +63,8 @@ def test_a_method_of_ones_own(monkeypatch):
 
 
 def test_a_search_over_rates_knows_which_a_method_has():
-    two = ("kickstarting", "rehearsal", "pretraining", "qdagger")
-    assert [name for name in methods.COMPARED if methods.number_of_rates(name) == 2] == list(two)
-    settings = methods.settings("qdagger", 1000)
-    rates = methods.with_rates("qdagger", 2.0, 0.5)
-    assert rates["learning_rate"] == 2 * settings["learning_rate"]
-    assert rates["weaned_learning_rate"] == settings["weaned_learning_rate"]
+    two = ["kickstarting", "rehearsal", "pretraining", "dqfd", "qdagger"]
+    assert [name for name in methods.COMPARED if methods.has_two_rates(name)] == two
 
 
 def test_unknown_methods_are_answered_with_the_nearest():

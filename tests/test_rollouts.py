@@ -158,6 +158,48 @@ def test_the_policy_sees_the_observations_it_acts_on():
     np.testing.assert_allclose(episodes.returns, lengths * (lengths + 1) / 2 + 0.25 * (lengths // 2))
 
 
+def test_an_evaluation_plays_equal_shares_and_finishes_the_episodes_begun():
+    """Two environments, 15 steps each or more: what a loop over the same episodes finds, one environment at a time."""
+    environment, params = Corridor(longest=9), CorridorParams(limit=9)
+    key, lanes = jax.random.key(4), 2
+
+    def parity(key, observations):
+        return observations[:, 1] % 2
+
+    found = jax.jit(lambda key: rollouts.evaluate(key, environment, params, parity, lanes, 29))(key)
+    reset_key, play_key = jax.random.split(key)
+    returns, played = [], []
+    for lane in range(lanes):
+        observation, state = environment.reset(jax.random.split(reset_key, lanes)[lane], params)
+        running_key, running, steps = play_key, 0.0, 0
+        while True:
+            running_key, _, step_key = jax.random.split(running_key, 3)
+            observation, state, reward, terminated, truncated, _ = environment.step(
+                jax.random.split(step_key, lanes)[lane], state, observation[1] % 2, params
+            )
+            running, steps = running + float(reward), steps + 1
+            if terminated or truncated:
+                returns, running = [*returns, running], 0.0
+                if steps >= 15:
+                    break
+        played.append(steps)
+    assert played[0] != played[1] and max(played) > 15
+    assert int(found.episodes) == len(returns) > 4
+    np.testing.assert_allclose(found.mean_return, np.mean(returns), rtol=1e-6)
+
+
+def test_an_evaluation_does_not_prefer_short_episodes():
+    """Lengths from 1 to 9 are equally likely, and a return is its length's triangular number."""
+    evaluate = jax.vmap(lambda key: rollouts.evaluate(key, Corridor(longest=9), CorridorParams(limit=9), _walk, 4, 400))
+    means = np.asarray(jax.jit(evaluate)(jax.random.split(jax.random.key(0), 200)).mean_return)
+    expected = np.mean([length * (length + 1) / 2 for length in range(1, 10)])
+    assert abs(means.mean() - expected) < 4 * means.std() / np.sqrt(len(means)) < 0.5
+
+
+def _walk(key, observations):
+    return jnp.zeros(observations.shape[0], jnp.int32)
+
+
 def test_epsilon_greedy_takes_actions_with_the_right_frequencies():
     preferences = jnp.tile(jnp.array([0.0, 3.0, 1.0]), (30_000, 1))
     act = jax.jit(rollouts.epsilon_greedy)

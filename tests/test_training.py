@@ -27,14 +27,14 @@ class Metrics(NamedTuple):
     td_loss: jax.Array
     distillation_loss: jax.Array
     coefficient: jax.Array
-    returns: jax.Array
+    mean_return: jax.Array
     score: jax.Array
 
 
 def iteration(state, key, method, data, index):
     """Adds the run's method and index to what it holds; `data` stands for the teacher's."""
     total = state.total + method * (index + 1) + (0 if data is None else data.ring)
-    return State(state.number, total), Metrics(total, 0 * total, total, jnp.stack([total, total]), state.number)
+    return State(state.number, total), Metrics(total, 0 * total, total, total, state.number)
 
 
 PROGRAM = SimpleNamespace(

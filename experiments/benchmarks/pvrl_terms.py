@@ -53,7 +53,11 @@ def programs(config: Config, name: str) -> dict[str, Callable[[], Any]]:
     environment = purejaxrrl.make(config.environment)
     params = environment.default_params
     teacher = teachers.load(teachers.shipped(environment.name))
-    settings = methods.settings(name, 10 * config.iteration_steps) | {"warm_up": 0, "evaluation_episodes": 1}
+    settings = methods.settings(name, 10 * config.iteration_steps) | {
+        "warm_up": 0,
+        "evaluation_steps": 1,
+        "evaluation_environments": 1,
+    }
     student = reincarnate.Config(
         environment=environment.name, network="mlp", widths=(128, 128), iteration_steps=config.iteration_steps,
         capacity=20_000, data_transitions=20_000, **settings,

@@ -16,7 +16,7 @@ import reincarnate
 from purejaxrrl import benchmark_results, methods, teachers
 
 SMALL = {
-    "frames": 640, "iterations": 2, "seeds": 2, "evaluation_episodes": 2, "target_period": 10, "widths": "8",
+    "frames": 640, "iterations": 2, "seeds": 2, "evaluation_steps": 20, "target_period": 10, "widths": "8",
     "data_transitions": 400, "offline_updates": 20,
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ def tiny_students(monkeypatch):
     def shrink(config, *arguments):
         import dataclasses
 
-        return dataclasses.replace(student(config, *arguments), evaluation_episodes=1, **shapes)
+        return dataclasses.replace(student(config, *arguments), evaluation_steps=1, evaluation_environments=1, **shapes)
 
     original = reincarnate.Config
     monkeypatch.setattr(reincarnate, "Config", lambda **settings: original(**{"target_period": 10} | settings))
