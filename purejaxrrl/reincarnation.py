@@ -182,6 +182,20 @@ def method(schedule: Weaning, settings: Any, **changes: Any) -> Method:
     return Method(weaning=schedule, **{name: _TYPES.get(name, jnp.float32)(value) for name, value in values.items()})
 
 
+_ONLINE_ONLY = (
+    "online_cql_coefficient", "rehearsal_fraction", "roll_in_steps", "roll_in_decay", "roll_in_decay_steps",
+    "guide_probability", "guide_decay_steps", "learning_rate", "weaned_learning_rate", "fresh_optimiser",
+    "epsilon_start", "epsilon_end", "epsilon_decay_steps",
+)  # fmt: skip
+
+
+def offline_settings(method: Method) -> tuple[float, ...]:
+    """What the offline phase sees of a method: lambda there, and the hyperparameters that it uses."""
+    coefficient = weaning_coefficient(method.weaning, jnp.float32(0.0), jnp.float32(0.0), jnp.float32(1.0))
+    names = [field.name for field in dataclasses.fields(method) if field.name not in ("weaning", *_ONLINE_ONLY)]
+    return float(coefficient), *(float(getattr(method, name)) for name in names)
+
+
 _POSITIVE = (
     "teacher_temperature",
     "student_temperature",

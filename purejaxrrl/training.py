@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrrl import datasets, evaluation, parallel, runs, teachers
+from purejaxrrl import datasets, evaluation, parallel, reincarnation, runs, teachers
 from purejaxrrl.progress import ProgressBar
 from purejaxrrl.reincarnation import Method, stack
 
@@ -23,6 +23,8 @@ def run(
 ) -> Any:
     """Trains all runs side by side, from the folder's last checkpoint if it has one; returns their stacked states.
 
+    Runs of one seed that differ only in what the online phase looks at share one offline phase.
+
     Args:
       config: with the shapes and cadences that `program` was made for (a `reincarnate.Config`).
       program: the functions of one run (a `reincarnate.Train`).
@@ -34,24 +36,35 @@ def run(
     num_runs = len(methods)
     # Devices take equal shares, filled up with copies of the last run, which are neither reported nor kept.
     places = parallel.equal_shares(num_runs)
+    learners, learner_of = _different(
+        [(seed, reincarnation.offline_settings(method)) for seed, method in zip(seeds, methods, strict=True)]
+    )
+    learning = [learners[place] for place in parallel.equal_shares(len(learners))]
     keys = jax.vmap(jax.random.key)(jnp.array([seeds[place] for place in places]))
     init_keys, offline_keys, online_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
     values = stack([methods[place] for place in places])
     fresh = parallel.over_runs(program.init, len(places), (True,))(init_keys)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num_runs, *leaf.shape[1:]), leaf.dtype), fresh)
     done, state = folder.restore(shapes)
-    state = jax.tree.map(lambda leaf: leaf[np.asarray(places)], state) if done else fresh
-    offline = parallel.over_runs(program.offline, len(places), (True, True, True, False, False), donate=(0,))
+    state = _take(state, places) if done else fresh
+    offline = parallel.over_runs(program.offline, len(learning), (True, True, True, False, False), donate=(0,))
     online = parallel.over_runs(program.online, len(places), (True, True, True, False, False), donate=(0,))
     rehearsed = dataset.ring if config.rehearses else None
 
     phases = ["offline"] * config.offline_iterations + ["online"] * config.online_iterations
-    updates = {"offline": num_runs * config.offline_updates, "online": num_runs * config.cadence.updates_per_iteration}
+    updates = {
+        "offline": len(learners) * config.offline_updates,
+        "online": num_runs * config.cadence.updates_per_iteration,
+    }
     with ProgressBar(sum(updates[phase] for phase in phases), sum(updates[phase] for phase in phases[:done])) as bar:
         for index, phase in list(enumerate(phases))[done:]:
             if phase == "offline":
                 iteration, agent_steps = index + 1, 0
-                state, metrics = offline(state, offline_keys, values, dataset.ring, jnp.int32(index))
+                state, metrics = offline(
+                    *(_take(each, learning) for each in (state, offline_keys, values)), dataset.ring, jnp.int32(index)
+                )
+                state = _take(state, [learner_of[place] for place in places])
+                metrics = _take(metrics, learner_of)
             else:
                 iteration = index + 1 - config.offline_iterations
                 agent_steps = iteration * config.iteration_steps
@@ -67,6 +80,20 @@ def run(
             folder.rows += rows_of(metrics, labels, phase, iteration, agent_steps, seconds)
             folder.checkpoint(index + 1, _first(state, num_runs))
     return _first(state, num_runs)
+
+
+def _different(items: Sequence[Any]) -> tuple[list[int], list[int]]:
+    """The places of the items that differ, each the first of its equals; and for every item, which of those it equals."""
+    numbers: dict[Any, int] = {}
+    equals = [numbers.setdefault(item, len(numbers)) for item in items]
+    return [equals.index(number) for number in numbers.values()], equals
+
+
+def _take(tree: Any, places: Sequence[int]) -> Any:
+    """Those runs of a stacked pytree, in that order."""
+    if list(places) == list(range(len(jax.tree.leaves(tree)[0]))):
+        return tree
+    return jax.tree.map(lambda leaf: leaf[np.asarray(places)], tree)
 
 
 def _first(tree: Any, num_runs: int) -> Any:

@@ -84,6 +84,28 @@ def test_scores_are_normalised_by_the_card(trained, teacher):
     np.testing.assert_allclose(online.score, (online.mean_return - 0.5) / (2.0 - 0.5), rtol=1e-5)
 
 
+def test_the_offline_phase_looks_at_its_own_settings_alone(steps, config, dataset):
+    """What `training.run` shares: a method with other online settings learns the same offline, to the bit."""
+    init, offline, _ = steps
+    key, method = jax.random.key(1), config.method
+
+    def learned(method):
+        return offline(init(jax.random.key(0)), key, method, dataset.ring, jnp.int32(0))[0]
+
+    expected = learned(method)
+    names = [field.name for field in dataclasses.fields(method) if field.name != "weaning"]
+    for name in names:
+        changed = dataclasses.replace(method, **{name: getattr(method, name) * 0 + 2})
+        is_same = reincarnation.offline_settings(changed) == reincarnation.offline_settings(method)
+        assert is_same == (name in reincarnation._ONLINE_ONLY)
+        if is_same:
+            jax.tree.map(np.testing.assert_array_equal, learned(changed), expected)
+    later = dataclasses.replace(config, weaning="linear", weaning_steps=77).method
+    assert reincarnation.offline_settings(later) == reincarnation.offline_settings(method)
+    without = dataclasses.replace(config, weaning="none").method
+    assert reincarnation.offline_settings(without) != reincarnation.offline_settings(method)
+
+
 def test_hyperparameters_change_the_result_and_compile_nothing(steps, config, dataset):
     init, offline, _ = steps
     state, key = init(jax.random.key(0)), jax.random.key(1)
