@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from purejaxrrl import evaluation
 from purejaxrrl.benchmark_results import Results, label
 
-_TEACHER = "#333333"
+_TEACHER, _QDAGGER = "#333333", "#c1121f"
+_OTHERS = [colormaps["tab20"](number) for number in range(20) if number not in (6, 7)]  # all but the reds
 _PROFILE_THRESHOLDS = np.linspace(-0.1, 2.0, 106)
 
 
@@ -32,8 +33,20 @@ def draw(folder: Path, results: Results) -> list[str]:
 
 
 def colours(results: Results) -> dict[str, Any]:
-    """A colour a method, the same in every figure."""
-    return {method: colormaps["tab20"](number % 20) for number, method in enumerate(results.methods)}
+    """A colour a method, the same in every figure; red is QDagger's alone."""
+    others = [method for method in results.methods if method != "qdagger"]
+    return {method: _OTHERS[number % len(_OTHERS)] for number, method in enumerate(others)} | {"qdagger": _QDAGGER}
+
+
+def _line(results: Results, method: str) -> dict[str, Any]:
+    """How a method's lines are drawn: QDagger's thicker and above the others."""
+    ours = method == "qdagger"
+    return {
+        "color": colours(results)[method],
+        "linewidth": 3.0 if ours else 1.5,
+        "zorder": 3 if ours else 2,
+        "label": results.titles[method],
+    }
 
 
 def aggregate_curves(results: Results) -> Figure:
@@ -60,12 +73,11 @@ def game_curves(results: Results) -> Figure:
 
 def _curve(axes: Any, results: Results, method: str, scores: np.ndarray, replications: int = 500) -> None:
     """The IQM of `scores`, `[iterations, seeds, games]`, with its band."""
-    colour = colours(results)[method]
     intervals = [evaluation.stratified_bootstrap_interval(at, replications=replications) for at in scores]
     low, high = np.array(intervals).T
-    axes.fill_between(results.agent_steps, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between(results.agent_steps, low, high, color=colours(results)[method], alpha=0.12, linewidth=0)
     middle = [evaluation.interquartile_mean(at) for at in scores]
-    axes.plot(results.agent_steps, middle, color=colour, label=results.titles[method])
+    axes.plot(results.agent_steps, middle, **_line(results, method))
 
 
 def _finish(axes: Any, title: str) -> None:
@@ -132,14 +144,14 @@ def performance_profile(results: Results) -> Figure:
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     for method in results.methods:
-        final, colour = results.scores(method)[..., -1], colours(results)[method]
+        final = results.scores(method)[..., -1]
 
         def profile(scores: np.ndarray) -> np.ndarray:
             return evaluation.performance_profile(scores, _PROFILE_THRESHOLDS)
 
         low, high = evaluation.stratified_bootstrap(profile, final, replications=500)
-        axes.fill_between(_PROFILE_THRESHOLDS, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(_PROFILE_THRESHOLDS, profile(final), color=colour, label=results.titles[method])
+        axes.fill_between(_PROFILE_THRESHOLDS, low, high, color=colours(results)[method], alpha=0.12, linewidth=0)
+        axes.plot(_PROFILE_THRESHOLDS, profile(final), **_line(results, method))
     axes.axvline(1.0, color=_TEACHER, linestyle="--", linewidth=1.2, label="teacher")
     axes.set(xlabel="teacher-normalised score τ", ylabel="share of runs that score more than τ", ylim=(0, 1.02))
     axes.spines[["top", "right"]].set_visible(False)
@@ -155,13 +167,7 @@ def weaning(results: Results) -> Figure:
             runs = results.runs[game][method].values()
             course = np.mean([run.coefficients[run.agent_steps > 0] for run in runs], axis=0)
             if course.any():
-                axes.plot(
-                    results.agent_steps,
-                    course,
-                    color=colours(results)[method],
-                    drawstyle="steps-pre",
-                    label=results.titles[method],
-                )
+                axes.plot(results.agent_steps, course, drawstyle="steps-pre", **_line(results, method))
         axes.set(xlabel="frames of the student", ylabel="λ", title=label(results, game), ylim=(0, 1.05))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
         axes.spines[["top", "right"]].set_visible(False)

@@ -55,9 +55,10 @@ def learning_curve(path: str | os.PathLike, rows: Sequence[dict[str, Any]], titl
         drawstyle="steps-pre",
         label="weaning coefficient λ (right)",
     )
-    weaning_axes.set(ylim=(0, 1.05), ylabel="λ")
+    weaning_axes.set(ylim=(0, 1.05))
+    weaning_axes.set_ylabel("λ", rotation=0, color=_LAMBDA)
     handles = [*axes.get_legend_handles_labels()[0], *weaning_axes.get_legend_handles_labels()[0]]
-    axes.legend(handles=handles, loc="lower right", frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     axes.spines["top"].set_visible(False)
     weaning_axes.spines["top"].set_visible(False)
     figure.savefig(path, dpi=150)
