@@ -19,32 +19,37 @@ def asked(monkeypatch):
     def score(rates):
         return -abs(math.log(rates[0] / 1.5e-3)) - 2 * abs(math.log(rates[1] / 5e-5))
 
-    def train(config, settings):
-        calls.append(settings)
-        return {method: {rates: np.array([score(rates), 0.0]) for rates in tried} for method, tried in settings.items()}
+    def train(config, games, settings):
+        calls.append((games, settings))
+        return {
+            method: {rates: np.full(len(games), score(rates)) for rates in tried} for method, tried in settings.items()
+        }
 
     monkeypatch.setattr(tune_pvrl, "train", train)
     return calls
 
 
 def test_one_rate_is_searched_after_the_other(asked):
-    config = tune_pvrl.Config(games=GAMES, methods=("qdagger", "tabula_rasa"))
-    found = tune_pvrl.search(config)
-    first, second = asked
+    config = tune_pvrl.Config(games=GAMES, second_games=("freeway",), methods=("qdagger", "tabula_rasa"))
+    found, found_second = tune_pvrl.search(config)
+    (first_games, first), (second_games, second) = asked
+    assert (first_games, second_games) == (GAMES, ("freeway",))
     assert first["qdagger"] == [(5e-4, 1.5e-5), (5e-4, 5e-5), (5e-4, 1.5e-4), (5e-4, 5e-4)]
     assert first["tabula_rasa"] == [(rate, rate) for rate in (1.5e-5, 5e-5, 1.5e-4, 5e-4, 1.5e-3)]
     assert second == {"qdagger": [(1.5e-4, 5e-5), (5e-4, 5e-5), (1.5e-3, 5e-5)]}
-    assert tune_pvrl.best(found["qdagger"]) == (1.5e-3, 5e-5)
-    assert len(found["qdagger"]) == 6 and len(found["tabula_rasa"]) == 5
+    assert tune_pvrl.best(found["qdagger"]) == (5e-4, 5e-5)
+    assert tune_pvrl.best(found_second["qdagger"]) == (1.5e-3, 5e-5)
 
 
 def test_the_table_has_a_row_a_setting_and_marks_the_best_of_each_method(asked):
-    config = tune_pvrl.Config(games=GAMES, methods=("qdagger", "tabula_rasa"))
-    lines = tune_pvrl.table(config, tune_pvrl.search(config)).splitlines()
-    assert len(lines) == 2 + 6 + 5
-    assert [line.split("|")[1:4] for line in lines if "(best)" in line] == [
-        [" QDagger ", " 0.0015 ", " 5e-05 "],
+    config = tune_pvrl.Config(games=GAMES, second_games=("freeway",), methods=("qdagger", "tabula_rasa"))
+    lines = tune_pvrl.report(config, *tune_pvrl.search(config)).splitlines()
+    rows = [line.split("|")[1:-1] for line in lines if line.startswith("| QDagger") or line.startswith("| tabula")]
+    assert [len(row) for row in rows] == [6] * (4 + 5) + [5] * 3
+    assert [row[:3] for row in rows if "(best)" in row[3]] == [
+        [" QDagger ", " 0.0005 ", " 5e-05 "],
         [" tabula rasa DQN ", "  ", " 5e-05 "],
+        [" QDagger ", " 0.0015 ", " 5e-05 "],
     ]
 
 
