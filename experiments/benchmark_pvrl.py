@@ -1,6 +1,6 @@
 """The comparison of the PVRL paper (Agarwal et al., 2022): games x methods x seeds, the same teacher, data and budget for all.
 
-    python experiments/benchmark_pvrl.py                                       # five MinAtar games, 11 methods, 6 seeds
+    python experiments/benchmark_pvrl.py                                       # five MinAtar games, 11 methods, 5 seeds
     python experiments/benchmark_pvrl.py --methods qdagger,qdagger_1_step --games breakout --output runs/n_step
     python experiments/benchmark_pvrl.py --redraw                              # tables and figures from what was written
 
@@ -45,7 +45,7 @@ class Config:
     resume: bool = option(False, "keep what is finished in --output and go on")
     redraw: bool = option(False, "train nothing; tables and figures of --games from the results in --output")
     seed: int = option(0, "of the first run; the others follow")
-    seeds: int = option(6, "runs of each game and method")
+    seeds: int = option(5, "runs of each game and method")
     teacher: str = option("", "a teacher's folder, {game} stands for the game; empty: those that come with the library")
     data: str = option("", "folder of its data, likewise; empty: beside the teacher, or it plays and they are kept")
     frames: int = option(100_000, "environment frames, agent steps in MinAtar, that a student plays")
