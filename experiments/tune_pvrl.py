@@ -1,6 +1,6 @@
 """The same small search for every method of the PVRL comparison: its learning rates, one after the other.
 
-    python experiments/tune_pvrl.py                              # on 2 CPU cores about 75 minutes
+    python experiments/tune_pvrl.py                              # on 2 CPU cores about an hour
     python experiments/tune_pvrl.py --methods qdagger,dqfd
 
 First the rate after weaning (the only one of students that have no teacher's loss and no data), then, on fewer games, the
