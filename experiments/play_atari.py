@@ -1,11 +1,12 @@
 """Plays an Atari game and writes what the television shows as a GIF, one picture an agent step (four frames).
 
-python experiments/play_atari.py --game breakout                            # random play: breakout.gif
-python experiments/play_atari.py --game ms_pacman --policy teachers/dqn     # a saved teacher, greedy but for --epsilon
+    python experiments/play_atari.py --game breakout                            # random play: breakout.gif
+    python experiments/play_atari.py --game ms_pacman --policy teachers/dqn     # a saved teacher, greedy but for --epsilon
+
+The GIF has the television's own picture, not what the agent sees of it.
 """
 
-import argparse
-import dataclasses
+import sys
 from pathlib import Path
 
 import jax
@@ -13,37 +14,65 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+import purejaxrrl
+from purejaxrrl import environments, teachers
+from purejaxrrl.environments.atari import palettes, rom
 from purejaxrrl.environments.atari.environment import Atari
+from purejaxrrl.errors import UserError
+from purejaxrrl.files import atomic
+from purejaxrrl.runs import command_line
+from purejaxrrl.students.hyperparameters import declare, option
 
 PICTURES_PER_SECOND = 15
+STEPS_OF_A_CALL = 50
 
 
-@dataclasses.dataclass(frozen=True)
+@declare
 class Config:
-    """game: as in `ale_py.roms`. policy: folder of a saved teacher; random play without. epsilon: chance of a random action.
-    steps: agent steps. scale: pixels of the GIF per line of the television. output: file; <game>.gif without."""
+    game: str = option("breakout", "name of the game, as in ale_py.roms")
+    environment_options: str = option("", "options that the game is made with, as name=value,name=value")
+    policy: str = option("", "folder of a saved teacher that plays; empty: random play")
+    epsilon: float = option(0.001, "chance of a random action of a teacher that plays", minimum=0, maximum=1)
+    steps: int = option(450, "agent steps to play, four frames each", minimum=1, maximum=20_000)
+    scale: int = option(2, "pixels of the GIF for each line of the television", minimum=1, maximum=8)
+    seed: int = option(0, "seed of the random numbers", minimum=0)
+    output: str = option("", "name of the GIF to write; empty: GAME.gif")
 
-    game: str = "breakout"
-    policy: str | None = None
-    epsilon: float = 0.001
-    steps: int = 450
-    scale: int = 2
-    seed: int = 0
-    output: str | None = None
+    def __post_init__(self):
+        if self.output and self.path.suffix != ".gif":
+            raise UserError(f"output is {self.output!r}; it must end in .gif")
+
+    @property
+    def path(self) -> Path:
+        return Path(self.output or f"{self.game}.gif")
 
 
-def make_policy(config: Config, environment: Atari):
+def make(config: Config) -> tuple[Atari, teachers.Teacher | None]:
+    """The game and its player. Raises ValueError or OSError, before the console is switched on, where one cannot be had."""
+    name = f"atari/{config.game}"
+    options = environments.parse_options(name, config.environment_options)
+    atomic.check_writable(config.path.parent)
+    if config.path.is_dir():
+        raise UserError(f"--output {config.path} is a folder; give a file's name")
+    teacher = teachers.load(config.policy) if config.policy else None
+    if teacher:
+        teachers.check_trained_on(teacher, name)
+    say("making the environment ...")
+    if teacher is None:
+        return purejaxrrl.make(name, **{"num_start_states": 1} | options), None
+    environment = purejaxrrl.make(name, **options)
+    teachers.check_fits(teacher, environment)
+    return environment, teacher
+
+
+def make_policy(config: Config, environment: Atari, teacher: teachers.Teacher | None):
     """(key, observation [84, 84, 4]) -> action."""
 
     def random(key, observation):
         return jax.random.randint(key, (), 0, environment.num_actions)
 
-    if config.policy is None:
+    if teacher is None:
         return random
-    from purejaxrrl import teachers
-
-    teacher = teachers.load(config.policy)
-    teachers.check_fits(teacher, environment)
 
     def epsilon_greedy(key, observation):
         explore_key, action_key = jax.random.split(key)
@@ -54,47 +83,62 @@ def make_policy(config: Config, environment: Atari):
     return epsilon_greedy
 
 
-def play(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Plays `config.steps` agent steps. Returns the television's pictures, uint8 [steps, height, 160, 3], the rewards
-    and whether an episode ended, each [steps]."""
-    environment = Atari(config.game, num_start_states=1)
-    policy = make_policy(config, environment)
+def play(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Plays `config.steps` agent steps, saying how far it is. Returns the television's pictures, palette indices uint8
+    [steps, height, 160], the palette, uint8 [256, 3], the rewards and whether an episode ended, each [steps]."""
+    environment, teacher = make(config)
+    policy = make_policy(config, environment, teacher)
 
     def agent_step(carry, key):
         observation, state = carry
         act_key, step_key = jax.random.split(key)
         action = policy(act_key, observation)
-        picture = environment.console.rgb(state.console)
+        picture = environment.console.screen(state.console)
         observation, state, reward, terminated, truncated, _ = environment.step(step_key, state, action)
         return (observation, state), (picture, reward, terminated | truncated)
 
     reset_key, play_key = jax.random.split(jax.random.key(config.seed))
     keys = jax.random.split(play_key, config.steps)
-    start = environment.reset(reset_key)
-    pictures, rewards, ends = jax.jit(lambda start, keys: jax.lax.scan(agent_step, start, keys)[1])(start, keys)
-    return np.asarray(pictures), np.asarray(rewards), np.asarray(ends)
+    carry, parts = environment.reset(reset_key), []
+    roll = jax.jit(lambda carry, keys: jax.lax.scan(agent_step, carry, keys))
+    for start in range(0, config.steps, STEPS_OF_A_CALL):
+        say(f"step {start} of {config.steps} ...")
+        carry, seen = roll(carry, keys[start : start + STEPS_OF_A_CALL])
+        parts.append(jax.device_get(seen))
+    pictures, rewards, ends = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+    return pictures, palettes.PAL_RGB if rom.load(config.game).pal else palettes.NTSC_RGB, rewards, ends
 
 
-def write_gif(path: Path, pictures: np.ndarray, scale: int) -> None:
-    """Writes pictures, uint8 [T, height, 160, 3], as a GIF; a television's pixels are twice as wide as high."""
-    size = (320 * scale, pictures.shape[1] * scale)
-    images = [Image.fromarray(picture).resize(size, Image.Resampling.NEAREST) for picture in pictures]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=1000 // PICTURES_PER_SECOND, loop=0)
+def say(what: str) -> None:
+    """Overwrites the last thing said, on a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{what:40}", end="", file=sys.stderr, flush=True)
+
+
+def write_gif(path: Path, pictures: np.ndarray, palette: np.ndarray, scale: int) -> None:
+    """Writes pictures, palette indices uint8 [T, height, 160], as a GIF; a television's pixels are twice as wide as high."""
+
+    def image(picture: np.ndarray) -> Image.Image:
+        scaled = picture.repeat(scale, 0).repeat(2 * scale, 1)
+        made = Image.frombytes("P", scaled.shape[::-1], scaled.tobytes())
+        made.putpalette(palette.tobytes())
+        return made
+
+    first, *others = pictures
+    image(first).save(
+        path, save_all=True, append_images=map(image, others), duration=1000 // PICTURES_PER_SECOND, loop=0
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for field in dataclasses.fields(Config):
-        kind = str if field.default is None else type(field.default)
-        parser.add_argument(f"--{field.name}", type=kind, default=field.default)
-    config = Config(**vars(parser.parse_args()))
-    try:
-        pictures, rewards, ends = play(config)
-    except (ValueError, ModuleNotFoundError) as error:
-        parser.error(str(error))
-    path = Path(config.output or f"{config.game}.gif")
-    write_gif(path, pictures, config.scale)
-    print(f"{path}: {config.steps} steps, {int(ends.sum())} episodes ended, reward {rewards.sum():g}")
+    with command_line.user_errors("the same command starts again"):
+        (config,) = command_line.parse((Config,), __doc__)
+        pictures, palette, rewards, ends = play(config)
+        say("writing the GIF ...")
+        atomic.make_folder(config.path.parent)
+        write_gif(config.path, pictures, palette, config.scale)
+    say("")
+    print(f"{config.path}: {config.steps} steps, {int(ends.sum())} episodes ended, reward {rewards.sum():g}")
 
 
 if __name__ == "__main__":

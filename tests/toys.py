@@ -60,3 +60,51 @@ class Corridor:
 
     def _observe(self, state):
         return jnp.stack([state.episode, state.time])
+
+
+@struct.dataclass
+class ReelParams:
+    limit: int = 9
+
+
+@struct.dataclass
+class ReelState:
+    stack: chex.Array
+    time: chex.Array
+    length: chex.Array
+
+
+class Reel:
+    """Stacks of four random pictures, oldest first, uint8 `[2, 3, 4]`, empty before an episode's first picture.
+
+    An episode ends at a length drawn at reset, 1 to 14, unless the limit comes first. After every fourth step a life is lost,
+    which is reported as a termination although the game plays on: `info["restarted"]` says where it truly began anew.
+    """
+
+    name = "toy/reel"
+    num_actions = 2
+    stacked_frames = 4
+    default_params = ReelParams()
+
+    def observation_space(self, params=None):
+        return base.box(0, 255, (2, 3, 4), jnp.uint8)
+
+    def reset(self, key, params=None):
+        picture_key, length_key = jax.random.split(key)
+        stack = jnp.zeros((2, 3, 4), jnp.uint8).at[..., -1].set(self._picture(picture_key))
+        return stack, ReelState(stack, jnp.int32(0), jax.random.randint(length_key, (), 1, 15))
+
+    def step(self, key, state, action, params=None):
+        params = self.default_params if params is None else params
+        picture_key, reset_key, reward_key = jax.random.split(key, 3)
+        picture = self._picture(picture_key)[..., None]
+        stack = jnp.concatenate([state.stack[..., 1:], picture], -1)
+        played = state.replace(stack=stack, time=state.time + 1)
+        over, truncated = played.time >= played.length, played.time >= params.limit
+        lost = played.time % 4 == 0
+        observation, after = base.auto_reset(over | truncated, self.reset(reset_key, params), (stack, played))
+        info = {"final_observation": stack, "restarted": over | truncated}
+        return observation, after, 3.0 * jax.random.normal(reward_key), over | lost, truncated, info
+
+    def _picture(self, key):
+        return jax.random.randint(key, (2, 3), 1, 256).astype(jnp.uint8)

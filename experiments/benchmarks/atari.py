@@ -1,82 +1,174 @@
-"""Frames per second of the Atari environment, beside ale-py's vector environment on the same cores in the same run.
+"""Frames per second of the Atari environment beside ale-py's on the same cores, both sides in turn in one run.
 
-    python experiments/benchmarks/atari.py --game breakout --lanes 1 16 256 1024
+    python experiments/benchmarks/atari.py                                    # the paper's ten games and Pong, a quarter of an hour
+    python experiments/benchmarks/atari.py --games breakout pong --lanes 128
+    python experiments/benchmarks/atari.py --raw
 
-Both play random actions with a frame skip of 4 and make observations [84, 84, 4]. A frame is one of the console's, four to
-an agent step. On a CPU every core is a device with a share of the lanes, and loops are fused (`atari.FUSED_LOOPS`); with
---plain neither. ale-py takes as many threads as there are cores.
+Ours is `jax.jit(jax.vmap(purejaxrrl.make(...).step))` as installed, with keys of its own for every step, sticky actions and
+auto-resets included; theirs
+`ale_py.AtariVectorEnv` on all cores. Both play random actions with a frame skip of 4 and make observations of 84 x 84 x 4. With
+several games, one batch of ours that mixes them is also timed, beside their environments of the same games in turn. With --raw,
+frames of the console without observations, beside one `ale_py.ALEInterface`, in seconds of the processor: one core each.
+
+A frame is one of the console's, four to an agent step. Numbers are medians over rounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 
+import ale_py
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
-from purejaxrrl import parallel
-from purejaxrrl.environments.atari import FUSED_LOOPS, Atari
+import purejaxrrl
+from purejaxrrl.environments.atari import Console
+from purejaxrrl.runs import command_line
 
+GAMES = (
+    *("asterix", "beam_rider", "bowling", "breakout", "enduro", "ms_pacman", "qbert", "riverraid", "seaquest"),
+    *("space_invaders", "pong"),
+)
 FRAME_SKIP = 4
+RAW_LANES, RAW_FRAMES = 16, 50
 
 
-def time_ours(environment: Atari, lanes: int, seconds: float) -> tuple[float, float]:
-    """Frames per second of `lanes` environments, and seconds to compile a step."""
-
-    def step(key, state):
-        act_key, step_key, next_key = jax.random.split(key, 3)
-        action = jax.random.randint(act_key, (), 0, environment.num_actions)
-        observation, state, *_ = environment.step(step_key, state, action)
-        return next_key, state, jnp.sum(observation, dtype=jnp.uint32)
-
+def ours(games: list[str], lanes: int) -> Callable[[], int]:
+    """A function that steps `lanes` environments once and returns how many frames that was."""
+    environment = purejaxrrl.make([f"atari/{game}" for game in games] if len(games) > 1 else f"atari/{games[0]}")
+    params = jax.tree.map(lambda leaf: jnp.resize(leaf, lanes), environment.all_params)
     keys = jax.random.split(jax.random.key(0), lanes)
-    state = parallel.over_runs(environment.reset, lanes, (True,))(keys)[1]
-    started = time.perf_counter()
-    compiled = parallel.over_runs(step, lanes, (True, True), donate=(1,)).lower(keys, state).compile()
-    compile_time = time.perf_counter() - started
-    keys, state, _ = jax.block_until_ready(compiled(keys, state))
-    steps, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        keys, state, total = compiled(keys, state)
-        jax.block_until_ready(total)
-        steps += 1
-    return steps * lanes * FRAME_SKIP / (time.perf_counter() - started), compile_time
-
-
-def time_ale(game: str, lanes: int, seconds: float) -> float:
-    """Frames per second of ale-py's vector environment."""
-    vector = AtariVectorEnv(game, lanes)
-    vector.reset(seed=0)
+    state = jax.jit(jax.vmap(environment.reset))(keys, params)[1]
     rng = np.random.default_rng(0)
-    steps, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        vector.step(rng.integers(vector.single_action_space.n, size=lanes))
-        steps += 1
-    return steps * lanes * FRAME_SKIP / (time.perf_counter() - started)
+
+    def one(key, state, action):
+        key, step_key = jax.random.split(key)
+        return key, *environment.step(step_key, state, action)
+
+    step = jax.jit(jax.vmap(one))
+
+    def play() -> int:
+        nonlocal keys, state
+        keys, observation, state, *_ = step(keys, state, rng.integers(environment.num_actions, size=lanes))
+        jax.block_until_ready(observation)
+        return lanes * FRAME_SKIP
+
+    play()
+    return play
+
+
+def theirs(games: list[str], lanes: int) -> Callable[[], int]:
+    """The same with ale-py's vector environments, one after another where there are several games."""
+    vectors = [AtariVectorEnv(game, max(lanes // len(games), 1)) for game in games]
+    for vector in vectors:
+        vector.reset(seed=0)
+    rng = np.random.default_rng(0)
+
+    def play() -> int:
+        for vector in vectors:
+            vector.step(rng.integers(vector.single_action_space.n, size=vector.num_envs))
+        return sum(vector.num_envs for vector in vectors) * FRAME_SKIP
+
+    return play
+
+
+def ours_raw(game: str) -> Callable[[], int]:
+    """Frames of the console alone, as one program."""
+    console = Console(game)
+    actions = np.random.default_rng(0).choice(console.minimal_actions, (RAW_FRAMES // 5, RAW_LANES)).repeat(5, 0)
+    fresh = jax.jit(jax.vmap(lambda _: console.reset()))(jnp.arange(RAW_LANES))
+
+    @jax.jit
+    def roll(state):
+        return jax.lax.scan(lambda s, action: (jax.vmap(console.act)(s, action), None), state, jnp.asarray(actions))[0]
+
+    def play() -> int:
+        jax.block_until_ready(roll(fresh))
+        return RAW_LANES * RAW_FRAMES
+
+    play()
+    return play
+
+
+def theirs_raw(game: str) -> Callable[[], int]:
+    """Frames of one `ALEInterface`, from the same start."""
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    ale = ale_py.ALEInterface()
+    ale.setFloat("repeat_action_probability", 0.0)
+    ale.loadROM(roms.get_rom_path(game))
+    actions = np.random.default_rng(0).choice(ale.getMinimalActionSet(), RAW_FRAMES // 5).repeat(5)
+
+    def play() -> int:
+        ale.reset_game()
+        start = ale.cloneState()
+        for _ in range(4):
+            ale.restoreState(start)
+            for action in actions:
+                ale.act(action)
+        return 4 * RAW_FRAMES
+
+    return play
+
+
+def rates(players: list[Callable[[], int]], seconds: float, rounds: int, clock: Callable[[], float]) -> list[float]:
+    """Frames per second of each player, the median over `rounds` in which each plays for some seconds in turn."""
+    found = [[] for _ in players]
+    for _ in range(rounds):
+        for player, results in zip(players, found, strict=True):
+            frames, started, wall = 0, clock(), time.perf_counter()
+            while time.perf_counter() - wall < seconds:
+                frames += player()
+            results.append(frames / (clock() - started))
+    return [float(np.median(results)) for results in found]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--game", default="breakout", help="name as in ale_py.roms")
-    parser.add_argument("--lanes", type=int, nargs="+", default=[1, 16, 64, 256, 1024, 4096])
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long each is timed")
-    parser.add_argument("--plain", action="store_true", help="one device, XLA's own settings")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=command_line.Help)
+    parser.add_argument(
+        "--games",
+        nargs="+",
+        default=GAMES,
+        help="games to time, by their names in ale_py.roms (default: the paper's ten and Pong)",
+    )
+    parser.add_argument(
+        "--lanes",
+        type=int,
+        nargs="+",
+        default=[8, 32, 128, 1024],
+        help="numbers of environments in a batch (default: 8 32 128 1024)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="seconds that each side plays in each round (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="rounds in which the sides take turns (default: %(default)s)"
+    )
+    parser.add_argument("--raw", action="store_true", help="time the console alone, beside ALEInterface, one core each")
     options = parser.parse_args()
-    if not options.plain:
-        parallel.restart_with(FUSED_LOOPS)
-        parallel.use_cores()
-    started = time.perf_counter()
-    environment = Atari(options.game)
-    made = time.perf_counter() - started
-    print(f"{options.game} on {jax.device_count()} x {jax.devices()[0].device_kind}; made in {made:.0f} s")
-    print(f"{'lanes':>6} {'frames/s':>10} {'ale-py':>10} {'ratio':>6} {'compile s':>9}")
+    print(f"{'game':>16} {'lanes':>6} {'frames/s':>10} {'ale-py':>10} {'ratio':>6}")
+
+    def report(name: str, lanes: int, players: list[Callable[[], int]], clock: Callable[[], float]) -> float:
+        mine, other = rates(players, options.seconds, options.rounds, clock)
+        print(f"{name:>16} {lanes:6d} {mine:10.0f} {other:10.0f} {mine / other:6.2f}", flush=True)
+        return mine / other
+
+    if options.raw:
+        for game in options.games:
+            report(game, RAW_LANES, [ours_raw(game), theirs_raw(game)], time.process_time)
+        return
     for lanes in options.lanes:
-        ours, compile_time = time_ours(environment, lanes, options.seconds)
-        theirs = time_ale(options.game, lanes, options.seconds)
-        print(f"{lanes:6d} {ours:10.0f} {theirs:10.0f} {ours / theirs:6.3f} {compile_time:9.1f}", flush=True)
+        ratios = [
+            report(game, lanes, [ours([game], lanes), theirs([game], lanes)], time.perf_counter)
+            for game in options.games
+        ]
+        if len(options.games) > 1:
+            print(f"{'geometric mean':>16} {lanes:6d} {'':10} {'':10} {np.exp(np.mean(np.log(ratios))):6.2f}")
+            report("mixed", lanes, [ours(options.games, lanes), theirs(options.games, lanes)], time.perf_counter)
 
 
 if __name__ == "__main__":

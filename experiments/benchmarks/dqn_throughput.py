@@ -22,6 +22,8 @@ from pathlib import Path
 
 WORKER = Path(__file__).with_name("dqn_throughput_worker.py")
 PROGRAMS = ("train", "environments")
+MOST = 10_000
+"""Seeds, or repetitions, that anybody waits for."""
 
 
 class Worker:
@@ -89,16 +91,31 @@ def memory_row(seeds: int, memory: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--purejaxrl", metavar="FOLDER", help="checkout of PureJaxRL; without it only ours is measured")
-    parser.add_argument("--purejaxrl-python", metavar="PATH", help="interpreter of its virtual environment")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 8], help="numbers of vmapped seeds (default: 1 8)")
-    parser.add_argument("--steps", type=int, default=20_000, help="agent steps of a seed in a call (default: 20000)")
-    parser.add_argument("--warm-up", type=int, default=1_000, help="of these, before the first update (default: 1000)")
-    parser.add_argument("--repetitions", type=int, default=7, help="calls of each program (default: 7)")
+    parser.add_argument(
+        "--purejaxrl", metavar="FOLDER", help="folder with a checkout of PureJaxRL; without it only ours is measured"
+    )
+    parser.add_argument(
+        "--purejaxrl-python", metavar="PATH", help="Python interpreter of PureJaxRL's virtual environment"
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1, 8], help="numbers of vmapped seeds to time (default: 1 8)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=20_000, help="agent steps of a seed in each call (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--warm-up", type=int, default=1_000, help="agent steps of these before the first update (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repetitions", type=int, default=7, help="number of timed calls of each program (default: %(default)s)"
+    )
     options = parser.parse_args()
+    for name, numbers in (("--seeds", options.seeds), ("--repetitions", [options.repetitions])):
+        if not all(1 <= number <= MOST for number in numbers):
+            parser.error(f"{name} is {' '.join(map(str, numbers))}; it must lie between 1 and {MOST}")
     if bool(options.purejaxrl) != bool(options.purejaxrl_python):
         parser.error("--purejaxrl and --purejaxrl-python go together")
-    if options.steps % 500 or not 500 <= options.warm_up < options.steps:
+    if options.steps % 500 or not 500 <= options.warm_up < options.steps < 2**31:
         parser.error(
             f"--steps {options.steps} must be a multiple of 500 (a period of the target network) and more than "
             f"--warm-up {options.warm_up}, which must be at least 500"

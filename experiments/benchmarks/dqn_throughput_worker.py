@@ -21,34 +21,32 @@ STEPS_PER_UPDATE, TARGET_STEPS = 10, 500
 
 
 def ours(steps: int, warm_up: int):
-    """(train(key), environments(key), updates in a call, memory(keys)) of experiments/dqn.py."""
-    import jax
+    """(train(key), environments(key), updates in a call, memory(keys)) of DQN here."""
     import jax.numpy as jnp
 
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-    import dqn
-
     import purejaxrrl
+    from purejaxrrl import qdagger
 
-    config = dqn.Config(
-        environment="minatar/breakout", frames=steps, iteration_frames=steps, network="mlp", widths=(120, 84),
-        num_environments=ENVIRONMENTS, steps_per_update=STEPS_PER_UPDATE, target_period=TARGET_STEPS // STEPS_PER_UPDATE,
-        batch_size=BATCH, capacity=CAPACITY, warm_up=warm_up, n_step=1, epsilon_end=0.05, epsilon_decay_steps=250_000,
+    settings = purejaxrrl.DQN(
+        iteration_steps=steps, widths=(120, 84), num_environments=ENVIRONMENTS, steps_per_update=STEPS_PER_UPDATE,
+        target_period=TARGET_STEPS // STEPS_PER_UPDATE, batch_size=BATCH, capacity=CAPACITY, warm_up=warm_up,
+        epsilon_end=0.05, epsilon_decay_steps=250_000,
     )  # fmt: skip
-    environment = purejaxrrl.make(config.environment)
+    environment = purejaxrrl.make("minatar/breakout")
     params = environment.default_params
-    program = dqn.make_train(config, environment, params)
+    program = qdagger.program(settings, environment)
 
     def train(key):
-        init_key, *keys = jax.random.split(key, 3)
-        return program.online(program.init(init_key), tuple(keys), jnp.int32(0))
+        state = qdagger.init(program, key, settings)
+        return qdagger.play_and_learn(program, state, key, settings, None, jnp.int32(0))
 
     def environments(key):
         return step_randomly(
             key, lambda key: environment.reset(key, params), lambda *args: environment.step(*args, params), steps
         )
 
-    updates = config.cadence.updates_per_cycle * (config.cadence.cycles_per_iteration - warm_up // STEPS_PER_UPDATE + 1)
+    schedule = settings.schedule
+    updates = schedule.updates_per_cycle * (schedule.cycles_per_iteration - warm_up // STEPS_PER_UPDATE + 1)
     return train, environments, updates, functools.partial(memory, program)
 
 
@@ -86,8 +84,11 @@ def memory(program, keys) -> dict[str, int]:
     import jax
     import jax.numpy as jnp
 
-    state = jax.eval_shape(jax.vmap(program.init), keys)
-    online = jax.vmap(lambda state, key: program.online(state, tuple(jax.random.split(key)), jnp.int32(0)))
+    from purejaxrrl import qdagger
+
+    settings = program.settings
+    state = jax.eval_shape(jax.vmap(lambda key: qdagger.init(program, key, settings)), keys)
+    online = jax.vmap(lambda state, key: qdagger.play_and_learn(program, state, key, settings, None, jnp.int32(0)))
     analysis = jax.jit(online, donate_argnums=0).lower(state, keys).compile().memory_analysis()
     size = lambda tree: sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))  # noqa: E731
     return {
@@ -120,11 +121,11 @@ def main() -> None:
     import jax
 
     if side == "ours":
-        from purejaxrrl import parallel
+        from purejaxrrl.runs import devices
 
-        parallel.use_cores()
+        devices.use_cores()
         train, environments, updates, memory_of = ours(steps, warm_up)
-        over_runs = functools.partial(parallel.over_runs, num_runs=seeds, per_run=(True,))
+        over_runs = functools.partial(devices.over_runs, num_runs=seeds, per_run=(True,))
     else:
         train, environments, updates, memory_of = purejaxrl(steps, warm_up, *folder)
         over_runs = lambda function: jax.jit(jax.vmap(function))  # noqa: E731

@@ -1,10 +1,12 @@
 """MinAtar (Young and Tian, 2019) through pgx: 10x10 boolean images, one channel per kind of object.
 
 The games are pgx's and not copied here; pgx carries them under the GPL-3. What this adds is the protocol: auto-reset, the
-true last observation and a time limit, which pgx's games do not have.
+true last observation and a time limit, which pgx's games do not have; and what pgx's Seaquest lacks (`minatar_seaquest`).
 """
 
+import dataclasses
 import difflib
+import functools
 import importlib
 from typing import Any
 
@@ -13,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from purejaxrrl.environments import base
+from purejaxrrl.environments import base, minatar_seaquest, options
+from purejaxrrl.errors import UserError
 
 _CLASSES = {
     "asterix": "MinAtarAsterix",
@@ -23,6 +26,7 @@ _CLASSES = {
     "space_invaders": "MinAtarSpaceInvaders",
 }
 GAMES = tuple(_CLASSES)
+_MENDS = {"seaquest": minatar_seaquest.mended}
 
 
 @struct.dataclass
@@ -43,30 +47,58 @@ class MinAtarState:
     time: chex.Array
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What `MinAtar` can be told.
+
+    sticky_action_probability: chance, drawn at every step, that the previous action is repeated instead.
+    """
+
+    sticky_action_probability: float = 0.1
+
+    def __post_init__(self):
+        if not 0.0 <= self.sticky_action_probability <= 1.0:
+            raise UserError(f"sticky_action_probability is {self.sticky_action_probability}; it must lie in [0, 1]")
+
+
+def _as_it_is(before: Any, after: Any) -> Any:
+    """What needs no mending."""
+    return after
+
+
 class MinAtar:
     """One MinAtar game with the minimal action set; observations are bool `[10, 10, channels]`.
 
     Args:
       game: one of `GAMES`.
-      sticky_action_probability: chance, drawn at every step, that the previous action is repeated instead.
+      **settings: see `Settings`.
 
     Raises:
-      ValueError: the game is unknown, or the probability is outside [0, 1].
+      ValueError: the game is unknown, or a setting is out of range.
     """
 
-    def __init__(self, game: str, *, sticky_action_probability: float = 0.1):
+    settings_type = Settings
+    frames_per_step = 1
+
+    @base.as_written  # also what pgx makes when it is imported
+    def __init__(self, game: str, **settings: Any):
         if game not in GAMES:
             nearest = difflib.get_close_matches(game, GAMES, n=2, cutoff=0.3) or GAMES
-            raise ValueError(f"unknown MinAtar game {game!r}; the nearest are {', '.join(nearest)}")
-        if not 0.0 <= sticky_action_probability <= 1.0:
-            raise ValueError(f"sticky_action_probability is {sticky_action_probability}; it must lie in [0, 1]")
+            raise UserError(f"unknown MinAtar game {game!r}; the nearest are {', '.join(nearest)}")
+        self.settings = Settings(**settings)
         self.name = f"minatar/{game}"
         self.default_params = EnvParams()
-        # Importing pgx starts JAX's backends, after which `parallel.use_cores` could no longer divide them.
+        # Importing pgx starts JAX's backends, after which `devices.use_cores` could no longer divide them.
         module = importlib.import_module(f"pgx.minatar.{game}")
-        self._game = getattr(module, _CLASSES[game])(sticky_action_prob=sticky_action_probability)
+        self._game = getattr(module, _CLASSES[game])(sticky_action_prob=self.settings.sticky_action_probability)
+        self._mended = _MENDS.get(game, _as_it_is)
         self.num_actions = self._game.num_actions
         self._observation_shape = self._game.observation_shape
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings other than defaults, as JSON holds them."""
+        return options.non_default(self.settings)
 
     def observation_space(self, params: EnvParams | None = None) -> Any:
         """Box of bool `[10, 10, channels]`."""
@@ -78,21 +110,37 @@ class MinAtar:
 
     def reset(self, key: chex.PRNGKey, params: EnvParams | None = None) -> tuple[chex.Array, MinAtarState]:
         """Starts an episode; consumes `key`."""
+        return self._first(key)
+
+    @base.as_written
+    @functools.partial(jax.jit, static_argnames="self")
+    def _first(self, key: chex.PRNGKey) -> tuple[chex.Array, MinAtarState]:
+        """`reset`, which gymnax's vector wrapper replaces by one of many environments."""
         game = self._game.init(key)
         return game.observation, MinAtarState(game, jnp.int32(0))
 
     def step(
         self, key: chex.PRNGKey, state: MinAtarState, action: chex.Array, params: EnvParams | None = None
     ) -> tuple[chex.Array, MinAtarState, chex.Array, chex.Array, chex.Array, dict[str, Any]]:
-        """One agent step, with auto-reset (see `base.Environment.step`); consumes `key`."""
-        params = self.default_params if params is None else params
+        """One agent step, with auto-reset (see `base.Environment.step`); consumes `key`.
+
+        action: as `base.discrete_action` has it.
+        """
+        params = base.int32(self.default_params if params is None else params)
+        return self._step(key, state, base.discrete_action(self, action), params)
+
+    @base.as_written
+    @functools.partial(jax.jit, static_argnames="self")
+    def _step(
+        self, key: chex.PRNGKey, state: MinAtarState, action: chex.Array, params: EnvParams
+    ) -> tuple[chex.Array, MinAtarState, chex.Array, chex.Array, chex.Array, dict[str, chex.Array]]:
         step_key, reset_key = jax.random.split(key)
-        game = self._game.step(state.game, action, step_key)
+        game = self._mended(state.game, self._game.step(state.game, action, step_key))
         time = state.time + 1
         terminated = game.terminated
         truncated = ~terminated & (time >= params.max_steps_in_episode)
         observation, next_state = base.auto_reset(
-            terminated | truncated, self.reset(reset_key, params), (game.observation, MinAtarState(game, time))
+            terminated | truncated, self._first(reset_key), (game.observation, MinAtarState(game, time))
         )
         info = {"final_observation": game.observation}
         return observation, next_state, game.rewards[0], terminated, truncated, info

@@ -9,7 +9,7 @@ import pytest
 
 import purejaxrrl
 from purejaxrrl import environments
-from purejaxrrl.environments import base, minatar
+from purejaxrrl.environments import base, minatar, minatar_seaquest
 
 LANES, STEPS, LIMIT = 8, 250, 60
 NUM_ACTIONS = {"asterix": 5, "breakout": 3, "freeway": 3, "seaquest": 6, "space_invaders": 4}  # MinAtar's minimal sets
@@ -39,10 +39,11 @@ def assert_equal(tree, expected):
 def of_pgx(game):
     """(init, step) of one of pgx's games as pgx makes it, with auto-reset and the time limit; the state has the time."""
     theirs = pgx.make(f"minatar-{game}")
+    mended = minatar_seaquest.mended if game == "seaquest" else lambda before, after: after
 
     def step(key, state, action):
         step_key, reset_key = jax.random.split(key)
-        stepped, time = theirs.step(state[0], action, step_key), state[1] + 1
+        stepped, time = mended(state[0], theirs.step(state[0], action, step_key)), state[1] + 1
         truncated = (time >= LIMIT) & ~stepped.terminated
         done = stepped.terminated | truncated
         after = jax.lax.cond(done, lambda: (theirs.init(reset_key), 0), lambda: (stepped, time))
@@ -188,11 +189,6 @@ def test_an_unknown_game_gets_the_nearest_names(name, nearest):
         purejaxrrl.make(name)
     with pytest.raises(ValueError, match=f"unknown MinAtar game .*{nearest.removeprefix('minatar/')}"):
         minatar.MinAtar(name.removeprefix("minatar/") + "_")
-
-
-def test_a_name_like_no_other_gets_all_of_them():
-    with pytest.raises(ValueError, match=", ".join(environments.names())):
-        purejaxrrl.make("zzzzqqqq")
 
 
 def test_spaces_are_gymnaxs_where_it_is_installed():

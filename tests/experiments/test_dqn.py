@@ -1,5 +1,6 @@
 """DQN as a teacher's school: it learns, saves what a student needs, and resumes."""
 
+import functools
 import sys
 
 import dqn
@@ -9,26 +10,32 @@ import numpy as np
 import pytest
 from tiny import SHORT_EPISODES
 
-from purejaxrrl import datasets, replay, teachers
+from purejaxrrl import teachers
+from purejaxrrl.students import qdagger
+from purejaxrrl.students.settings import DQN
+from purejaxrrl.teachers import datasets
 
 SMALL = {
-    "frames": 320,
-    "iteration_frames": 160,
-    "longer_frames": 480,
+    "iteration_steps": 160,
     "target_period": 10,
     "batch_size": 8,
     "capacity": 400,
     "warm_up": 48,
-    "evaluation_episodes": 2,
-    "card_episodes": 4,
-    "keep_replay": 200,
+    "evaluation_environments": 2,
+    "evaluation_steps": 2,
 }
+OPTIONS = {"frames": 320, "longer_frames": 480, "card_episodes": 4, "keep_replay": 200}
 
 
 def run_main(monkeypatch, output, *more: str) -> None:
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in (SMALL | OPTIONS).items()]
     monkeypatch.setattr(sys, "argv", ["dqn.py", f"--output={output}", *flags, *more])
     dqn.main()
+
+
+def observed(memory, ring, rows):
+    """The observations of the first rows."""
+    return memory.codec.gather(ring.observation, ring.is_first, *jnp.mgrid[:rows, : memory.num_environments])
 
 
 def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
@@ -44,41 +51,62 @@ def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
     assert card.longer_run["frames"] == 480 and card.command.startswith("python dqn.py")
     data = datasets.load(tmp_path / "run" / "teacher_data", teacher)
     assert data.memory.capacity == 200
-    observations = data.memory.observations(data.ring.observation).reshape(-1, *card.observation_shape)
+    observations = observed(data.memory, data.ring, data.memory.rows).reshape(-1, *card.observation_shape)
     expected = teacher.apply(teacher.params, observations)
-    np.testing.assert_allclose(data.ring.preferences.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(data.ring.teacher_output.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
 
     # Resumed where it is finished already, it trains nothing and says the same.
     run_main(monkeypatch, tmp_path / "run", "--resume")
     assert teachers.load(tmp_path / "run" / "teacher").card == card
-    assert capsys.readouterr().out.count("480 frames  score") == 1
+    assert capsys.readouterr().out.count("online  3  score") == 1
 
 
+@pytest.mark.slow
 def test_learns_cartpole():
     """A gymnax environment passed in: twice the return of a random policy within 20,000 steps."""
     gymnax = pytest.importorskip("gymnax")
     environment, params = gymnax.make("CartPole-v1")
-    config = dqn.Config(
-        iteration_frames=20_000, frames=20_000, widths=(120, 84), batch_size=64, capacity=20_000, warm_up=1_000,
-        epsilon_decay_steps=10_000, learning_rate=5e-4, evaluation_episodes=16,
+    settings = DQN(
+        iteration_steps=20_000, online_iterations=1, widths=(120, 84), batch_size=64, capacity=20_000, warm_up=1_000,
+        epsilon_decay_steps=10_000, learning_rate=5e-4, evaluation_environments=16, evaluation_steps=16,
     )  # fmt: skip
-    program = dqn.make_train(config, environment, params)
-    _, metrics = jax.jit(program.train)(jax.random.key(0))
+    program = qdagger.program(settings, environment, env_params=params)
+    _, _, metrics = jax.jit(functools.partial(qdagger.train, program))(jax.random.key(0), settings)
     random = teachers.score(
         jax.random.key(1), lambda _, seen: jnp.zeros((seen.shape[0], 2)), None, environment, params, 1.0, 64
     )
-    assert float(metrics.scores.mean()) > 2 * random
+    assert float(metrics["mean_return"][-1]) > 2 * random.mean
 
 
 def test_a_transition_in_the_ring_is_what_the_environment_did(breakout):
     """Replaying the recorded actions from the recorded rows gives the same observations: row t + 1 follows row t."""
-    config = dqn.Config(**SMALL | {"frames": 160, "longer_frames": 0, "epsilon_end": 0.5})
-    program = dqn.make_train(config, breakout, SHORT_EPISODES)
-    state, _ = jax.jit(program.train)(jax.random.key(0))
-    memory: replay.ReplayMemory = program.memory
-    rows = 160 // config.num_environments
-    ball_moves = memory.observations(state.ring.observation)[:rows, :, :, :, 1].argmax(-1).sum(-1)  # column of the ball
+    settings = DQN(**SMALL | {"online_iterations": 1, "epsilon_end": 0.5})
+    program = qdagger.program(settings, breakout, env_params=SHORT_EPISODES)
+    state, _, _ = jax.jit(functools.partial(qdagger.train, program))(jax.random.key(0), settings)
+    rows = 160 // settings.num_environments
+    ball_moves = observed(program.memory, state.ring, rows)[..., 1].argmax(-1).sum(-1)  # column of the ball
     ended = np.asarray(state.ring.terminated | state.ring.truncated)[:rows]
     step = np.abs(np.diff(np.asarray(ball_moves), axis=0))
     assert (step[~ended[:-1]] <= 1).all()  # within an episode the ball moves by at most one column
     assert ended.any()
+
+
+WRONG = {
+    "frames that do not divide": (["--frames=1001"], "--frames is 1001, not a multiple of an iteration's 160 frames"),
+    "longer frames that do not divide": (["--longer-frames=500"], "--longer-frames is 500, not a multiple of"),
+    "a longer run that is shorter": (["--longer-frames=160"], "--longer-frames is 160; it must be more than --frames, 320"),
+    "frames within the warm-up": (["--warm-up=320"], "--frames is 320, within the --warm-up of 320 agent steps"),
+    "a replay of no row": (["--keep-replay=4"], "a replay capacity of 0 is 0 rows of 8 environments"),
+    "continuous actions": (["--environment=gymnax/Pendulum-v1"], "Pendulum-v1's actions are a Box"),
+    "a head that is none": (["--head=c52"], "unknown head 'c52'; the nearest are c51"),
+    "an option of the environment that is none": (["--environment-options=sticky=0"], "sticky"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_refused_before_anything_is_written(case, monkeypatch, tmp_path, capsys):
+    arguments, message = WRONG[case]
+    with pytest.raises(SystemExit, match="2"):
+        run_main(monkeypatch, tmp_path / "run", *arguments)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,205 +1,239 @@
-"""The main experiment as functions: one program, traced hyperparameters, and what weaning does in it."""
+"""The main experiment as its user meets it: the files it leaves, being killed and resumed, and wrong inputs."""
 
-import dataclasses
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 import reincarnate
-from tiny import SHORT_EPISODES, tiny, untrained_teacher
+from PIL import Image
+from tiny import flags
 
-import purejaxrrl
-from purejaxrrl import datasets, parallel, reincarnation, replay, teachers
+from purejaxrrl import teachers
+from purejaxrrl.students.hyperparameters import declaration, names
+from purejaxrrl.students.settings import QDagger
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+ITERATIONS = 5
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(EXPERIMENTS / "reincarnate.py"), *arguments]
+
+
+def long_flags(folder: Path, **options) -> list[str]:
+    return flags(teacher=folder, offline_iterations=1, online_iterations=ITERATIONS - 1, **options)
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    """All that is measured, timings excepted."""
+    with (folder / "metrics.csv").open() as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
 @pytest.fixture(scope="module")
-def config():
-    return tiny(reincarnate.Config)
-
-
-@pytest.fixture(scope="module")
-def program(config, breakout, teacher, dataset):
-    return reincarnate.make_train(config, breakout, SHORT_EPISODES, teacher, dataset)
-
-
-@pytest.fixture(scope="module")
-def trained(program, config):
-    """The whole run of two seeds and two methods as one vmapped call."""
-    keys = jax.vmap(jax.random.key)(jnp.arange(2))
-    other = dataclasses.replace(config, n_step=1, student_temperature=1.0, weaning="linear", weaning_steps=200)
-    return jax.jit(jax.vmap(program.train))(keys, reincarnation.stack([config.method, other.method]))
-
-
-@pytest.fixture(scope="module")
-def steps(program):
-    """Init, offline and online iterations of one run, compiled once for the module."""
-    return jax.jit(program.init), jax.jit(program.offline), jax.jit(program.online)
-
-
-def by_iterations(steps, config, method, data, seed):
-    """The same run as `train`, an iteration a call."""
-    init, offline, online = steps
-    init_key, offline_key, online_key = jax.random.split(jax.random.key(seed), 3)
-    state, history = init(init_key), []
-    for index in range(config.offline_iterations):
-        state, _ = offline(state, offline_key, method, data, jnp.int32(index))
-    for index in range(config.online_iterations):
-        state, metrics = online(state, online_key, method, None, jnp.int32(index))
-        history.append(metrics)
-    return state, history
-
-
-def test_vmapped_whole_run_equals_single_runs_by_iterations(trained, steps, config, dataset):
-    state, history = by_iterations(steps, config, config.method, dataset.ring, seed=0)
-    vmapped, _, online = trained
-    jax.tree.map(
-        lambda single, many: np.testing.assert_allclose(single, many[0], rtol=1e-4, atol=1e-5),
-        state.learner.params,
-        vmapped.learner.params,
+def uninterrupted(teacher_folder, tmp_path_factory):
+    """A finished run: its folder and what it printed."""
+    output = tmp_path_factory.mktemp("uninterrupted") / "run"
+    data = output.with_name("data")
+    done = subprocess.run(
+        command(*long_flags(teacher_folder, output=output, data=data)), check=True, capture_output=True, text=True
     )
-    np.testing.assert_array_equal(state.ring.observation, vmapped.ring.observation[0])
-    np.testing.assert_allclose([float(metrics.score) for metrics in history], online.score[0], rtol=1e-5)
+    return output, data, done.stdout
 
 
-def test_runs_of_a_program_differ_by_method(trained, config):
-    _, _, online = trained
-    # The second is weaned linearly, 160 and 320 of 200 agent steps in; the first by its score, which starts as 0.
-    np.testing.assert_allclose(online.coefficient[1], [1.0 - 160 / 200, 0.0], atol=1e-6)
-    assert online.coefficient[0, 0] == 1.0
-    assert online.coefficient[0, 1] == pytest.approx(np.clip(1.0 - float(online.score[0, 0]), 0.0, 1.0), abs=1e-6)
+def killed(arguments: list[str], when, patience: float = 240.0) -> None:
+    """Runs the command and kills it the moment `when()` is true."""
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + patience
+    while not when():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "the run never came to where it was to be killed"
+        time.sleep(0.0005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
-def test_learning_rate_follows_lambda(trained, config):
-    _, offline, online = trained
-    assert float(offline.learning_rate[0, 0]) == pytest.approx(config.learning_rate)
-    for run in range(2):
-        weight = np.asarray(online.coefficient[run])
-        expected = weight * config.learning_rate + (1 - weight) * config.weaned_learning_rate
-        np.testing.assert_allclose(online.learning_rate[run], expected, rtol=1e-5)
-
-
-def test_scores_are_normalised_by_the_card(trained, teacher):
-    _, _, online = trained
-    np.testing.assert_allclose(online.score, (online.mean_return - 0.5) / (2.0 - 0.5), rtol=1e-5)
-
-
-def test_the_offline_phase_looks_at_its_own_settings_alone(steps, config, dataset):
-    """What `training.run` shares: a method with other online settings learns the same offline, to the bit."""
-    init, offline, _ = steps
-    key, method = jax.random.key(1), config.method
-
-    def learned(method):
-        return offline(init(jax.random.key(0)), key, method, dataset.ring, jnp.int32(0))[0]
-
-    expected = learned(method)
-    names = [field.name for field in dataclasses.fields(method) if field.name != "weaning"]
-    for name in names:
-        changed = dataclasses.replace(method, **{name: getattr(method, name) * 0 + 2})
-        is_same = reincarnation.offline_settings(changed) == reincarnation.offline_settings(method)
-        assert is_same == (name in reincarnation._ONLINE_ONLY)
-        if is_same:
-            jax.tree.map(np.testing.assert_array_equal, learned(changed), expected)
-    later = dataclasses.replace(config, weaning="linear", weaning_steps=77).method
-    assert reincarnation.offline_settings(later) == reincarnation.offline_settings(method)
-    without = dataclasses.replace(config, weaning="none").method
-    assert reincarnation.offline_settings(without) != reincarnation.offline_settings(method)
-
-
-def test_hyperparameters_change_the_result_and_compile_nothing(steps, config, dataset):
-    init, offline, _ = steps
-    state, key = init(jax.random.key(0)), jax.random.key(1)
-    before, _ = offline(state, key, config.method, dataset.ring, jnp.int32(0))
-    compiled = offline._cache_size()
-    changes = {
-        "n_step": 1, "discount": 0.5, "distillation_coefficient": 1.0, "teacher_temperature": 1.0, "student_temperature": 1.0,
-        "learning_rate": 1e-3, "adam_eps": 1e-2,
-    }  # fmt: skip
-    for name, value in changes.items():
-        method = dataclasses.replace(config, **{name: value}).method
-        after, _ = offline(state, key, method, dataset.ring, jnp.int32(0))
-        assert any(
-            np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before.learner, after.learner)), strict=True)
-        ), name
-    assert offline._cache_size() == compiled
-
-
-def test_unweaned_student_without_distillation_ignores_a_teacher_full_of_nan(steps, config, dataset):
-    """A term that is masked out brings in nothing, in the loss or in its gradient."""
-    init, offline, _ = steps
-    poisoned = dataset.ring.replace(preferences=jnp.full_like(dataset.ring.preferences, jnp.nan))
-    method = dataclasses.replace(config, weaning="none").method
-    state = init(jax.random.key(0))
-    clean, _ = offline(state, jax.random.key(1), method, dataset.ring, jnp.int32(0))
-    dirty, metrics = offline(state, jax.random.key(1), method, poisoned, jnp.int32(0))
-    assert np.isfinite(metrics.td_loss) and metrics.distillation_loss == 0.0
-    jax.tree.map(np.testing.assert_array_equal, clean.learner.params, dirty.learner.params)
-
-
-def test_the_ring_records_the_teachers_output_for_its_observations(trained, teacher, breakout, config):
-    state, _, _ = trained
-    memory = replay.memory_for(breakout, SHORT_EPISODES, config.capacity, config.num_environments, config.max_n_step)
-    rows = config.online_iterations * config.iteration_steps // config.num_environments
-    ring = jax.tree.map(lambda leaf: leaf[1][:rows], state.ring)
-    observations = memory.observations(ring.observation).reshape(-1, *memory.observation_shape)
-    expected = teacher.apply(teacher.params, observations)
-    np.testing.assert_allclose(ring.preferences.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_memory_grows_by_the_rings_and_nothing_else(breakout, teacher, dataset):
-    """Ten times the capacity adds, in a donated vmapped iteration, ten times the ring and no copy of it."""
-
-    def analysis(capacity: int):
-        config = tiny(reincarnate.Config, capacity=capacity)
-        program = reincarnate.make_train(config, breakout, SHORT_EPISODES, teacher, dataset)
-        keys = jax.vmap(jax.random.key)(jnp.arange(2))
-        state = jax.eval_shape(jax.vmap(program.init), keys)
-        online = parallel.over_runs(program.online, 2, (True, True, True, False, False), donate=(0,))
-        compiled = online.lower(state, keys, reincarnation.stack([config.method] * 2), None, jnp.int32(0)).compile()
-        ring_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.ring))
-        return ring_bytes, compiled.memory_analysis()
-
-    small_ring, small = analysis(4_000)
-    large_ring, large = analysis(400_000)
-    grown = large_ring - small_ring
-    assert large.argument_size_in_bytes - small.argument_size_in_bytes == pytest.approx(grown, rel=0.01)
-    assert large.alias_size_in_bytes - small.alias_size_in_bytes == pytest.approx(grown, rel=0.01)  # donated, not new
-    assert large.temp_size_in_bytes - small.temp_size_in_bytes < 0.01 * grown
-
-
-@pytest.mark.parametrize("output", ["q_values", "logits"])
-def test_any_function_is_a_teacher(breakout, config, output):
-    """Nothing but `apply` and the card is asked of it: this one has no network."""
-    card = dataclasses.replace(untrained_teacher(breakout).card, output=output)
-    teacher = teachers.Teacher(lambda weights, seen: seen.sum((1, 2))[:, :3] * weights, jnp.float32(0.1), card)
-    dataset = datasets.collect(
-        jax.random.key(0),
-        breakout,
-        SHORT_EPISODES,
-        teacher,
-        replay.memory_for(breakout, SHORT_EPISODES, 400, 8, 3),
-        0.1,
+def test_a_run_leaves_its_results(uninterrupted):
+    output, _, printed = uninterrupted
+    assert {"learning_curve.png", "metrics.csv", "config.json", "student", "student.gif", "summary.txt"} <= set(
+        os.listdir(output)
     )
-    program = reincarnate.make_train(config, breakout, SHORT_EPISODES, teacher, dataset)
-    state = program.init(jax.random.key(0))
-    _, metrics = jax.jit(program.offline)(state, jax.random.key(0), config.method, dataset.ring, jnp.int32(0))
-    assert np.isfinite(metrics.td_loss) and metrics.distillation_loss > 0
+    with Image.open(output / "learning_curve.png") as image:
+        assert image.size[0] > 600
+    with Image.open(output / "student.gif") as image:
+        assert image.n_frames > 1
+    rows = metrics(output)
+    assert len(rows) == 2 * ITERATIONS
+    assert {"phase", "iteration", "seed", "agent_steps", "score", "lambda", "td_loss", "distillation_loss"} <= set(
+        rows[0]
+    )
+    identity = json.loads((output / "config.json").read_text())["identity"]
+    assert identity["program"] == "reincarnate" and identity["settings"]["n_step"] == 3
+    for word in ("teacher", "random policy", "student, IQM of 2 seeds", "95% interval", "frames", "lambda", "left"):
+        assert word in printed
 
 
-def test_gymnax_environment_passed_in(config):
-    gymnax = pytest.importorskip("gymnax")
-    environment, params = gymnax.make("CartPole-v1")
-    params = params.replace(max_steps_in_episode=30)
-    teacher = untrained_teacher(environment)
-    memory = replay.memory_for(environment, params, 400, 8, 3)
-    dataset = datasets.collect(jax.random.key(0), environment, params, teacher, memory, 0.1)
-    program = reincarnate.make_train(dataclasses.replace(config, network="mlp"), environment, params, teacher, dataset)
-    _, _, online = jax.jit(program.train)(jax.random.key(0), config.method)
-    assert np.isfinite(online.td_loss).all() and (np.asarray(online.mean_return) >= 8).all()
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["between iterations", "while saving"])
+def test_a_killed_run_resumes_to_the_same_metrics(moment, uninterrupted, teacher_folder, tmp_path):
+    expected, data, _ = uninterrupted
+    output = tmp_path / "run"
+    arguments = long_flags(teacher_folder, output=output, data=data)
+    if moment == "between iterations":
+        killed(arguments, lambda: (output / "checkpoints" / "000002").exists())
+    else:
+        killed(
+            arguments,
+            lambda: (output / "checkpoints" / "000001").exists() and any(output.glob("checkpoints/.*.partial")),
+        )
+        assert not (output / "checkpoints" / f"{ITERATIONS:06d}").exists()
+    resumed = subprocess.run(command(*arguments, "--resume"), check=True, capture_output=True, text=True)
+    assert "offline  1" not in resumed.stdout  # it did not begin again
+    assert metrics(output) == metrics(expected)
+    assert teachers.load(output / "student").fingerprint() == teachers.load(expected / "student").fingerprint()
 
 
-def test_gymnax_environment_by_name():
-    pytest.importorskip("gymnax")
-    assert purejaxrrl.make("gymnax/CartPole-v1").num_actions == 2
-    with pytest.raises(ValueError, match="CartPole-v1"):
-        purejaxrrl.make("gymnax/CartPole")
+def test_a_student_is_a_teacher_for_the_next_run(uninterrupted, tmp_path):
+    output, _, _ = uninterrupted
+    card = teachers.load(output / "student").card
+    if not card.score > card.random_score:
+        pytest.skip("this tiny student is no better than random")
+    arguments = flags(teacher=output / "student", output=tmp_path / "run", data=tmp_path / "data", online_iterations=1)
+    subprocess.run(command(*arguments), check=True, capture_output=True)
+    assert teachers.load(tmp_path / "run" / "student").card.environment == card.environment
+
+
+def run_main(monkeypatch, capsys, *arguments: str) -> str:
+    """The message with which main refuses these arguments."""
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments])
+    with pytest.raises(SystemExit) as exit:
+        reincarnate.main()
+    assert exit.value.code == 2
+    return capsys.readouterr().err
+
+
+WRONG = {
+    "an unknown game": (["--environment=minatar/brekout"], r"unknown environment 'minatar/brekout'.*minatar/breakout"),
+    "no seeds": (["--seeds=0"], r"--seeds is 0; it must be greater than or equal to 1"),
+    "a missing teacher": (["--teacher={tmp}/none"], r"none does not exist; give a teacher's folder"),
+    "an empty teacher": (["--teacher={tmp}"], r"is empty"),
+    "another game's teacher": (["--teacher={teacher}", "--environment=minatar/asterix"], r"trained on 'minatar/breakout', not 'minatar/asterix'"),
+    "a ring smaller than a batch": (["--capacity=16"], r"batch of 32 is larger than the replay memory's capacity of 16"),
+    "a ring smaller than n steps": (["--capacity=40", "--teacher={teacher}"], r"too few for 5-step returns; take at least 48"),
+    "a ring that has no whole rows": (["--capacity=1001", "--teacher={teacher}"], r"1001 does not divide into rows of 8"),
+    "an empty batch": (["--batch-size=0"], r"--batch-size is 0"),
+    "updates that do not fit the environments": (["--steps-per-update=3"], r"every 3 agent steps and 8 environments do not fit"),
+    "an iteration that does not divide": (["--iteration-steps=1234"], r"1234 agent steps is not a multiple of the 8 "),
+    "offline updates that do not divide": (["--offline-updates=300"], r"--offline-updates is 300, not a multiple of --target-period, 250"),
+    "too long returns": (["--n-step=9"], r"--n-step is 9; it must lie between 1 and --max-n-step"),
+    "an unknown schedule": (["--weaning=cosin"], r"unknown weaning 'cosin'; the nearest are cosine"),
+    "a temperature of 0": (["--student-temperature=0"], r"--student-temperature is 0.0"),
+    "an unknown network": (["--network=cnn", "--teacher={teacher}"], r"unknown network 'cnn'; the nearest are nature_cnn, minatar_cnn"),
+    "a flag that is not one": (["--sed=3"], r"unrecognized arguments: --sed=3"),
+    "a number that is none": (["--seeds=four"], r"invalid integer value: 'four'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_refused_with_the_value_and_the_remedy(case, monkeypatch, capsys, tmp_path, teacher_folder):
+    arguments, message = WRONG[case]
+    (tmp_path / "empty").mkdir()
+    places = {"tmp": tmp_path / "empty", "teacher": teacher_folder}
+    arguments = [argument.format(**places) for argument in arguments]
+    error = run_main(monkeypatch, capsys, f"--output={tmp_path / 'run'}", f"--data={tmp_path / 'data'}", *arguments)
+    assert re.search(message, error), error
+    assert "Traceback" not in error
+
+
+def test_another_runs_settings_are_not_resumed(uninterrupted, monkeypatch, capsys, teacher_folder):
+    output, data, _ = uninterrupted
+    arguments = long_flags(teacher_folder, output=output, data=data, discount=0.9)
+    error = run_main(monkeypatch, capsys, *arguments, "--resume")
+    assert "discount 0.99 there, 0.9 now" in error
+
+
+def test_help_names_every_setting_with_its_default(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", "--help"])
+    with pytest.raises(SystemExit):
+        reincarnate.main()
+    text = " ".join(capsys.readouterr().out.split())
+    letters = lambda words: "".join(filter(str.isalnum, words))  # noqa: E731  lines break at the hyphens of flags
+    for cls in (reincarnate.Options, QDagger):
+        for name in names(cls):
+            assert f"--{name.replace('_', '-')}" in text
+            assert letters(declaration(cls, name).description) in letters(text)
+    assert "weight of the distillation loss, which lambda multiplies (default: 3.0)" in text
+
+
+TERM = """
+import jax
+import jax.numpy as jnp
+from purejaxrrl.students.hyperparameters import hyperparameter
+from purejaxrrl.students.losses import term
+
+@term(
+    weight=lambda context, hyperparameters: hyperparameters.entropy_coefficient,
+    entropy_coefficient=hyperparameter(0.25, "of the negative entropy", minimum=0),
+)
+def entropy(context, hyperparameters):
+    log_policy = jax.nn.log_softmax(context.online.q_values)
+    return (jnp.exp(log_policy) * log_policy).sum(-1)
+"""
+
+
+@pytest.fixture
+def users_module(tmp_path, monkeypatch):
+    (tmp_path / "users_losses.py").write_text(TERM)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_term_of_ones_own_from_the_command_line(users_module, monkeypatch, teacher_folder, tmp_path, capsys):
+    arguments = flags(
+        teacher=teacher_folder, output=tmp_path / "run", offline_iterations=0, online_iterations=1, seeds=1,
+        term="users_losses:entropy", entropy_coefficient=0.5,
+    )  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments])
+    reincarnate.main()
+    (row,) = metrics(tmp_path / "run")
+    assert -1.2 < float(row["entropy_loss"]) < 0.0  # at most the logarithm of three actions
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())["identity"]["settings"]
+    assert settings["entropy_coefficient"] == 0.5
+    assert any(term.startswith("users_losses:entropy ") for term in settings["terms"])
+    # With another coefficient it is another run.
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments, "--resume", "--entropy-coefficient=0.1"])
+    with pytest.raises(SystemExit):
+        reincarnate.main()
+    assert "entropy_coefficient 0.5 there, 0.1 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--term=users_losses:entropi"], "the term 'users_losses:entropi' cannot be imported"),
+        (["--term=users_lasses:entropy"], "the term 'users_lasses:entropy' cannot be imported"),
+        (["--term=users_losses:jnp"], "users_losses:jnp is a module; decorate a function with"),
+        (
+            ["--term", "users_losses:entropy", "--entropy-coefficient=-1"],
+            "--entropy-coefficient is -1.0; it must be greater",
+        ),
+        (["--entropy-coefficient=1"], "unrecognized arguments: --entropy-coefficient=1"),
+        (["--term=users_losses:entropy", "--n-step=9"], "--n-step is 9; it must lie between 1 and --max-n-step"),
+    ],
+)
+def test_a_wrong_term_is_refused(arguments, message, users_module, monkeypatch, capsys):
+    assert message in run_main(monkeypatch, capsys, *arguments)
+
+
+def test_help_names_the_terms_hyperparameters(users_module, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", "--term=users_losses:entropy", "--help"])
+    with pytest.raises(SystemExit):
+        reincarnate.main()
+    assert "of the negative entropy (default: 0.25)" in " ".join(capsys.readouterr().out.split())

@@ -20,7 +20,7 @@ _LARGEST_BANK = 4096
 _BANK = 0x03020100
 _NEXT_BANK = 0x04040404
 _RESET_SLICES = {
-    "2K": 0x01000100,
+    "2K": _BANK,
     "4K": _BANK,
     "F8": _BANK + _NEXT_BANK,
     "DPC": _BANK + _NEXT_BANK,
@@ -66,7 +66,8 @@ def pack(roms: tuple[Rom, ...]) -> tuple[np.ndarray, Cartridge]:
     """
     words, places = [], {}
     for rom in dict.fromkeys(roms):
-        image = np.frombuffer(rom.image, np.uint8).astype(np.int32)
+        # A 2K cartridge shows its bytes twice.
+        image = np.resize(np.frombuffer(rom.image, np.uint8), max(len(rom.image), _LARGEST_BANK)).astype(np.int32)
         places[rom] = sum(map(len, words))
         banks = [image[start : start + _LARGEST_BANK] for start in range(0, image.size, _LARGEST_BANK)]
         waits = rom.scheme != "DPC"

@@ -12,6 +12,7 @@ import numpy as np
 from purejaxrrl.environments.atari import (
     cartridge,
     controls,
+    engines,
     machine,
     palettes,
     picture,
@@ -21,8 +22,10 @@ from purejaxrrl.environments.atari import (
     scripts,
 )
 from purejaxrrl.environments.atari.batching import over_lanes
+from purejaxrrl.environments.atari.engines import DRAW_ALL
 from purejaxrrl.environments.atari.games import GAMES, GameSpec, rules
 from purejaxrrl.environments.atari.scripts import Op, Script
+from purejaxrrl.errors import UserError
 
 _LOADING, _PLAYING = 0, 1
 _PAL_HEIGHT, _NTSC_LINES, _PAL_LINES = 250, 290, 342
@@ -83,7 +86,8 @@ class _Cabinet:
     generator: np.ndarray
 
 
-def _hardware(roms: tuple[rom.Rom, ...], detecting: bool) -> machine.Hardware:
+def hardware_of(roms: tuple[rom.Rom, ...], detecting: bool = False) -> machine.Hardware:
+    """The hardware of some ROMs, a row for each. detecting: while the television format is not known."""
     words, cartridges = cartridge.pack(roms)
     pal = [one.pal and not detecting for one in roms]
     heights = [
@@ -115,8 +119,8 @@ def _cabinet(specs: tuple[GameSpec, ...], modes: tuple[int, ...], difficulties: 
     )
     draws = bool((script.lines[..., 0] == Op.RANDOM_FRAMES).any())
     return _Cabinet(
-        hardware=_hardware(roms, False),
-        detecting=_hardware(roms, True),
+        hardware=hardware_of(roms),
+        detecting=hardware_of(roms, detecting=True),
         ports=ports,
         switches=np.asarray([one.switches for one in roms], np.int32),
         rules_id=np.asarray([spec.game_id for spec in specs], np.int32),
@@ -133,7 +137,8 @@ def _rows(tables, game: jax.Array):
     return jax.tree.map(lambda table: jnp.asarray(table)[game], tables)
 
 
-def _lanes_of(hardware: machine.Hardware, game: jax.Array) -> machine.Hardware:
+def lanes_of(hardware: machine.Hardware, game: jax.Array) -> machine.Hardware:
+    """The hardware of lanes, given the row of each, int32 [L]."""
     rows = _rows(dataclasses.replace(hardware, words=np.zeros(hardware.maximum_lines.shape)), game)
     return dataclasses.replace(rows, words=jnp.asarray(hardware.words))
 
@@ -148,14 +153,17 @@ class Console:
       mode: a game mode that ale-py offers, or one for each game; the game's default unless given.
       difficulty: likewise, bit 0 the left difficulty switch, bit 1 the right one; 0 unless given.
       seed: ale-py's `random_seed`. Only Adventure's start depends on it.
+      engine: what plays the frames, "kernel" or "portable", which are equal but for speed; what is fastest here unless given.
 
     Attributes:
+      engine: which it is.
       games: the names. height: lines of `screen`; of the tallest, where there are several games.
       minimal_actions, legal_actions: values of ALE's action enum, those of any of the games.
 
     Raises:
       ValueError: a game, mode or difficulty that ale-py does not offer, or a ROM of the wrong checksum.
       ModuleNotFoundError: ale-py, whose wheel has the ROMs, is not installed.
+      kernel.Unavailable: the kernel is asked for and cannot be had here.
     """
 
     def __init__(
@@ -164,6 +172,7 @@ class Console:
         mode: int | tuple[int, ...] | None = None,
         difficulty: int | tuple[int, ...] = 0,
         seed: int = 0,
+        engine: str | None = None,
     ):
         self.games = (game,) if isinstance(game, str) else tuple(game)
         for name in self.games:
@@ -174,11 +183,12 @@ class Console:
         for spec, one, other in zip(specs, modes, difficulties, strict=False):
             _check_offered(spec, "mode", one, spec.modes)
             _check_offered(spec, "difficulty", other, (0, *spec.difficulties))
+        self.engine = engines.choose(engine)
         self._tables = _cabinet(specs, modes, difficulties, seed)
         self.height = int(self._tables.hardware.screen.height.max())
         self.minimal_actions = tuple(sorted({action for spec in specs for action in spec.minimal_actions}))
         self.legal_actions = tuple(sorted({action for spec in specs for action in spec.legal_actions}))
-        self._act = over_lanes(self._act_lanes)
+        self._act = jax.jit(over_lanes(self._act_lanes))
         self._play = jax.jit(over_lanes(self._play_lanes))
         self._power_on = over_lanes(self._power_on_lanes)
 
@@ -193,14 +203,46 @@ class Console:
         stop = self._tables.script.lines.shape[2] - 1
         return self._play(state, jnp.where(where, scripts.RESET_GAME, stop).astype(jnp.int32), jnp.int32(_PLAYING))
 
-    def act(self, state: ConsoleState, action: jax.Array | int) -> ConsoleState:
+    def first_resets(self, number: int) -> list[ConsoleState]:
+        """The states after each of the first `number` resets, games on the leading axis. Not to be traced: it compiles one
+        program for all of them, which is quicker than one for each kind of reset."""
+        state = jax.jit(jax.vmap(self._power_on))(jnp.arange(len(self.games)))
+        play = jax.jit(jax.vmap(self._play, (0, None, None)))
+        state, states = play(state, jnp.int32(scripts.BOOT), jnp.int32(_LOADING)), []
+        for _ in range(number):
+            state = play(state, jnp.int32(scripts.RESET_GAME), jnp.int32(_PLAYING))
+            states.append(state)
+        return states
+
+    def act(self, state: ConsoleState, action: jax.Array | int, draws: jax.Array | int = DRAW_ALL) -> ConsoleState:
         """One frame with `action` held, as `ALEInterface.act` does it: none once the game is over.
 
-        action: int32, ALE's enum. Illegal ones are no-ops where traced; where static, ValueError.
+        action: int32, ALE's enum. Illegal ones are no-ops where traced; where static, ValueError. draws: what becomes of the
+        picture, where the kernel plays; see `kernel.call.frame`.
         """
         if isinstance(action, (int, np.integer)) and action not in self.legal_actions:
-            raise ValueError(f"{action} is no action of {', '.join(self.games)}; those are {self.legal_actions}")
-        return self._act(state, jnp.asarray(action, jnp.int32))
+            raise UserError(f"{action} is no action of {', '.join(self.games)}; those are {self.legal_actions}")
+        return self._act(state, jnp.asarray(action, jnp.int32), jnp.asarray(draws, jnp.int32))
+
+    def has_ended(self, state: ConsoleState) -> jax.Array:
+        """Whether the last frame ended, rather than being given up; bool."""
+        return ~state.machine.tia.partial
+
+    def fresh_canvas(self, state: ConsoleState) -> raster.Canvas:
+        """A canvas for two whole pictures of L consoles, where the kernel plays; see `kernel.call.fresh_canvas`."""
+        heights = jnp.asarray(self._tables.hardware.screen.height)[state.game]
+        return engines.kernel().fresh_canvas(state.machine.canvas, heights)
+
+    def restore_canvas(self, where: jax.Array, before: ConsoleState, after: ConsoleState) -> raster.Canvas:
+        """The canvas of `after`, in the lanes `where`, bool [L], that of `before`; of L consoles, where the kernel plays."""
+        return engines.kernel().restore_canvas(where, before.machine.canvas, after.machine.canvas)
+
+    def is_whole(self, state: ConsoleState) -> jax.Array:
+        """Whether the last frame ended, and was drawn to the bottom of the picture; bool."""
+        beam = state.machine.raster
+        height = jnp.asarray(self._tables.hardware.screen.height)[state.game]
+        drawn = beam.row * raster.CLOCKS + beam.column
+        return self.has_ended(state) & (drawn >= height * raster.CLOCKS)
 
     def ram(self, state: ConsoleState) -> jax.Array:
         """The console's memory, uint8 [128]."""
@@ -237,9 +279,11 @@ class Console:
         inputs: machine.Inputs,
         enable: jax.Array,
         seen: jax.Array,
+        draws: jax.Array | int = DRAW_ALL,
     ) -> ConsoleState:
         """A frame of the lanes that `enable` names, which the rules look at where `seen`."""
-        hardware_state = machine.frame(state.machine, hardware, inputs, enable)
+        options = {"draws": draws} if self.engine == "kernel" else {}
+        hardware_state = engines.frame_of(self.engine)(state.machine, hardware, inputs, enable, **options)
         after = jax.vmap(functools.partial(rules.step, games=self.games))(
             jnp.asarray(self._tables.rules_id)[state.game], state.rules, hardware_state.memory
         )
@@ -247,14 +291,14 @@ class Console:
             state, machine=hardware_state, rules=machine.select(enable & seen, after, state.rules)
         )
 
-    def _act_lanes(self, state: ConsoleState, action: jax.Array) -> ConsoleState:
+    def _act_lanes(self, state: ConsoleState, action: jax.Array, draws: jax.Array) -> ConsoleState:
         tables, game = self._tables, state.game
         enable = ~state.rules.game_over
         ports = _rows(tables.ports, game)
         action = self._legal(game, action)
         paddle = controls.turned(state.paddle, action, ports)
         inputs = controls.inputs(action, paddle, jnp.asarray(tables.difficulty)[_PLAYING, game], ports)
-        acted = self._frame(state, _lanes_of(tables.hardware, game), inputs, enable, enable)
+        acted = self._frame(state, lanes_of(tables.hardware, game), inputs, enable, enable, draws)
         return dataclasses.replace(
             acted,
             paddle=jnp.where(enable, paddle, state.paddle),
@@ -269,7 +313,7 @@ class Console:
 
     def _power_on_lanes(self, game: jax.Array) -> ConsoleState:
         """The console when it is first switched on."""
-        detecting = _lanes_of(self._tables.detecting, game)
+        detecting = lanes_of(self._tables.detecting, game)
         hardware = machine.reset(machine.power_on(detecting, self.height), detecting)
         zero = jnp.zeros_like(game)
         return ConsoleState(hardware, self._fresh_rules(game, zero + _LOADING), game, zero, zero)
@@ -315,7 +359,7 @@ class Console:
     ) -> ConsoleState:
         """What a line of a script does to the hardware: the power switch, or a frame where `runs`."""
         tables, game = self._tables, state.game
-        hardware, ports = _lanes_of(tables.hardware, game), _rows(tables.ports, game)
+        hardware, ports = lanes_of(tables.hardware, game), _rows(tables.ports, game)
         powers, detects, acts = line["op"] == Op.POWER, line["detects"] == 1, line["acts"] == 1
         reset = jax.lax.cond(
             jnp.any(powers), lambda m: machine.select(powers, machine.reset(m, hardware), m), lambda m: m, state.machine
@@ -329,7 +373,7 @@ class Console:
         inputs = controls.inputs(held, paddle, jnp.asarray(tables.difficulty)[visit, game], ports)
         idle = controls.idle(jnp.asarray(tables.switches)[game], ports)
         inputs = jax.tree.map(lambda a, b: jnp.where(detects, a, b), idle, inputs)
-        hardware = machine.choose_hardware(detects, _lanes_of(tables.detecting, game), hardware)
+        hardware = machine.choose_hardware(detects, lanes_of(tables.detecting, game), hardware)
         return self._frame(
             dataclasses.replace(state, machine=reset, paddle=paddle), hardware, inputs, enable, line["seen"] == 1
         )
@@ -338,10 +382,10 @@ class Console:
 def _one_each(value: int | tuple[int, ...], number: int) -> tuple[int, ...]:
     values = (value,) * number if isinstance(value, (int, np.integer)) else tuple(value)
     if len(values) != number:
-        raise ValueError(f"expected one mode or difficulty, or one for each of {number} games; got {values}")
+        raise UserError(f"expected one mode or difficulty, or one for each of {number} games; got {values}")
     return values
 
 
 def _check_offered(spec: GameSpec, what: str, value: int, offered: tuple[int, ...]) -> None:
     if value not in offered:
-        raise ValueError(f"{spec.name} has no {what} {value}; ale-py offers {offered}")
+        raise UserError(f"{spec.name} has no {what} {value}; ale-py offers {offered}")

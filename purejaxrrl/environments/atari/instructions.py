@@ -290,6 +290,20 @@ def cycles(opcode: int) -> tuple[int, bool]:
     return _READ_CYCLES[mode] + late + (2 if OPERATIONS[name].source == Source.M else 0), False
 
 
+def length(mode: Mode) -> int:
+    """Bytes of an instruction with an addressing mode."""
+    return _LENGTH.get(mode, 2)
+
+
+def reads_memory(opcode: int) -> bool:
+    """Whether an opcode's operand is read from memory."""
+    name, mode = decode(opcode)
+    if name == "NOP":
+        return mode not in (Mode.IMPLIED, Mode.IMMEDIATE)
+    through_memory = (Source.M, Source.A_AND_M, Source.S_AND_M, Source.MAGIC_AND_M, Source.MAGIC_AND_X_AND_M)
+    return OPERATIONS[name].source in through_memory and mode != Mode.IMMEDIATE
+
+
 @functools.cache
 def tables() -> np.ndarray:
     """int32 [256, 2], a row for every opcode.
@@ -304,11 +318,6 @@ def tables() -> np.ndarray:
         does = OPERATIONS[name]
         count, page = cycles(opcode)
         clear, put = _FLAG_CHANGES.get(opcode, (0, 0))
-        reads = (
-            name == "NOP"
-            and mode != Mode.IMPLIED
-            or does.source in (Source.M, Source.A_AND_M, Source.S_AND_M, Source.MAGIC_AND_M, Source.MAGIC_AND_X_AND_M)
-        )
         fields = (
             (mode, 4),
             (does.source, 4),
@@ -324,10 +333,10 @@ def tables() -> np.ndarray:
         more = (
             (int(clear), 8),
             (int(put), 8),
-            (_LENGTH.get(mode, 2), 2),
+            (length(mode), 2),
             (int(_BRANCH_FLAGS[opcode >> 6]), 8),
             (opcode >> 5 & 1, 1),
-            (reads and mode != Mode.IMMEDIATE, 1),
+            (reads_memory(opcode), 1),
         )
         rows.append([_join(fields), _join(more)])
     return np.asarray(rows, np.int32)

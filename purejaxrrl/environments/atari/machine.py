@@ -1,4 +1,5 @@
-"""The console's hardware, L lanes in lockstep: the chips on their bus, run one television frame at a time.
+"""The console's hardware, L lanes in lockstep: the chips on their bus, run one television frame at a time. This is the portable
+engine; `kernel/` is the same for one lane, compiled.
 
 Every lane executes its next instruction until its frame is done; lanes that wait for the picture (a collision is read, the log is
 full) stand still until all do or are done, then the log is worked off for all of them. Sources: the ALE's `src/ale/emucore`,
@@ -148,6 +149,7 @@ class _Run:
     cycles: jax.Array
     riot: riot.Riot
     tia: tia.Tia
+    log: tia.Log
     fault: jax.Array
     left: jax.Array
     done: jax.Array
@@ -156,34 +158,40 @@ class _Run:
     dpc: dpc.Dpc | None
 
 
-def frame(machine: Machine, hardware: Hardware, inputs: Inputs, enable: jax.Array) -> Machine:
-    """One frame as the ALE runs it, for the lanes that `enable`, bool [L], names."""
+def begin(machine: Machine, hardware: Hardware, enable: jax.Array) -> tuple[_Run, raster.Raster]:
+    """The machine at the start of a frame, or where the last one did not end within it, and the beam."""
     starts = enable & ~machine.tia.partial
     begun, back = tia.start_frame(machine.tia, machine.cycles, starts)
     moved = back + begun.frame_start - machine.tia.frame_start
     beam = raster.start_frame(machine.raster, hardware.screen, moved, begun.last_lines, starts)
     chip = select(enable, dataclasses.replace(begun, partial=enable), machine.tia)
-    run = _Run(
+    return _Run(
         machine.registers,
         machine.memory,
         machine.slices,
         machine.cycles - back,
         riot.rebase(machine.riot, back),
         chip,
+        tia.empty_log(enable.shape[0]),
         machine.fault,
         jnp.where(enable, INSTRUCTIONS, 0),
         ~enable,
         ~enable,
         jnp.zeros_like(enable),
         None if machine.dpc is None else dpc.rebase(machine.dpc, back),
-    )
+    ), beam
+
+
+def frame(machine: Machine, hardware: Hardware, inputs: Inputs, enable: jax.Array) -> Machine:
+    """One frame as the ALE runs it, for the lanes that `enable`, bool [L], names."""
+    run, beam = begin(machine, hardware, enable)
 
     def rounds(carry):
         run, beam, canvas = carry
         run = _execute(run, hardware, inputs, beam.collisions)
-        beam, canvas = _draw(beam, canvas, hardware.screen, run.tia)
-        emptied = dataclasses.replace(run.tia, logged=jnp.zeros_like(run.tia.logged))
-        return dataclasses.replace(run, tia=emptied, waits=run.done), beam, canvas
+        beam, canvas = _draw(beam, canvas, hardware.screen, run.tia, run.log)
+        emptied = dataclasses.replace(run.log, length=jnp.zeros_like(run.log.length))
+        return dataclasses.replace(run, log=emptied, waits=run.done), beam, canvas
 
     run, beam, canvas = jax.lax.while_loop(lambda c: ~jnp.all(c[0].done), rounds, (run, beam, machine.canvas))
     canvas = picture.finish(beam, canvas, enable)
@@ -215,21 +223,21 @@ def _grey_out(
 
 
 def _draw(
-    beam: raster.Raster, canvas: raster.Canvas, screen: raster.Screen, chip: tia.Tia
+    beam: raster.Raster, canvas: raster.Canvas, screen: raster.Screen, chip: tia.Tia, log: tia.Log
 ) -> tuple[raster.Raster, raster.Canvas]:
     """Works off the logs, then draws up to the last access."""
     odd = jnp.where(screen.colour_loss, chip.last_lines & 1, 0)
-    lane = jnp.arange(chip.logged.shape[0])
+    lane = jnp.arange(log.length.shape[0])
     last = tia.entry(chip.seen, jnp.int32(tia.Write.NOTHING), jnp.int32(0))
 
     def body(carry):
         beam, canvas, place = carry
-        item = jnp.where(place < chip.logged, chip.log[lane, jnp.minimum(place, tia.LOG_LENGTH - 1)], last)
-        beam, canvas, done = raster.step(beam, canvas, screen, item, place <= chip.logged, odd)
+        item = jnp.where(place < log.length, log.entries[lane, jnp.minimum(place, tia.LOG_LENGTH - 1)], last)
+        beam, canvas, done = raster.step(beam, canvas, screen, item, place <= log.length, odd)
         return beam, canvas, place + done
 
     beam, canvas, _ = jax.lax.while_loop(
-        lambda c: jnp.any(c[2] <= chip.logged), body, (beam, canvas, jnp.zeros_like(chip.logged))
+        lambda c: jnp.any(c[2] <= log.length), body, (beam, canvas, jnp.zeros_like(log.length))
     )
     return beam, canvas
 
@@ -313,7 +321,9 @@ def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.
 
     stores = active & instruction.writes
     timer = select(stores & in_riot, riot.write(timer, address, outcome.value, cycles), timer)
-    chip, held, ends = tia.write(chip, address & 0x3F, outcome.value, cycles, hardware.maximum_lines, stores & in_tia)
+    chip, log, held, ends = tia.write(
+        chip, run.log, address & 0x3F, outcome.value, cycles, hardware.maximum_lines, stores & in_tia
+    )
     memory = _save(run, hardware, instruction, outcome, active)
     if display is not None:
         display = _write_display(display, hardware, instruction, outcome, stores & in_rom)
@@ -329,10 +339,11 @@ def _instruction(run: _Run, hardware: Hardware, inputs: Inputs, collisions: jax.
         jnp.where(active, cycles + held, run.cycles),
         timer,
         chip,
+        log,
         run.fault | active & fault,
         left,
         run.done | ends,
-        run.waits | ends | tia.is_full(chip),
+        run.waits | ends | tia.is_full(log),
         run.granted & ~active,
         display,
     )

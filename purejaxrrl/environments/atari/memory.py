@@ -1,7 +1,4 @@
-"""One place of each lane's memory, read and written, and how XLA is kept from computing a value again for each of its uses.
-
-The chips reach memory through `load` and `store` alone, so that their source also serves a kernel that keeps it elsewhere.
-"""
+"""One place of each lane's memory, read and written, and how XLA is kept from computing a value again for each of its uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From two frames of the television to the 84 x 84 grey image that agents see (Mnih et al. 2015, Machado et al. 2018).
+"""From a grey picture to the 84 x 84 that agents see (Mnih et al. 2015).
 
 `resize` is OpenCV's INTER_AREA: every pixel is the mean of the source rectangle it covers, partly covered pixels weighted by
 what is covered. With 160 columns and at most 250 lines all weights are multiples of 1/40 and of 1/(lines / gcd(lines,
@@ -93,15 +93,3 @@ def _round(total: jax.Array, unit: jax.Array | int) -> jax.Array:
     twice_remainder = 2 * (total - quotient * unit)
     up = (twice_remainder > unit) | ((twice_remainder == unit) & (quotient % 2 == 1))
     return (quotient + up).astype(jnp.uint8)
-
-
-def observe(last: jax.Array, before_last: jax.Array, lines: jax.Array | int) -> jax.Array:
-    """One frame of an observation: the brighter of the last two frames, pixel by pixel, then 84 x 84.
-
-    Args:
-      last, before_last: grey levels uint8 [H, 160].
-      lines: as for `resize`.
-
-    Returns: uint8 [84, 84].
-    """
-    return resize(jnp.maximum(last, before_last), lines)

@@ -14,6 +14,8 @@ import importlib.resources
 import importlib.util
 import json
 
+from purejaxrrl.errors import UserError
+
 _SUPERCHIP = frozenset({"darkchambers", "elevator_action", "klax"})
 _SLICED = frozenset({"jamesbond", "montezuma_revenge", "tutankham"})
 _BY_ADDRESS = frozenset({"robotank"})
@@ -92,10 +94,10 @@ def names() -> tuple[str, ...]:
 def check_name(name: str, known: tuple[str, ...]) -> None:
     """Raises ValueError, with the reason or the nearest names, unless `name` is in `known`."""
     if name in UNSUPPORTED:
-        raise ValueError(f"the Atari game {name!r} is not supported: {UNSUPPORTED[name]}")
+        raise UserError(f"the Atari game {name!r} is not supported: {UNSUPPORTED[name]}")
     if name not in known:
         near = difflib.get_close_matches(name, known, cutoff=0.3) or known
-        raise ValueError(f"unknown Atari game {name!r}; did you mean one of {', '.join(near)}?")
+        raise UserError(f"unknown Atari game {name!r}; did you mean one of {', '.join(near)}?")
 
 
 def _scheme(name: str, size: int) -> str:
@@ -115,7 +117,7 @@ def load(name: str) -> Rom:
     expected = json.loads((directory / "md5.json").read_text())[f"{name}.bin"]
     found = hashlib.md5(image, usedforsecurity=False).hexdigest()
     if found != expected:
-        raise ValueError(f"the ROM of {name} has MD5 {found} where ale-py lists {expected}; reinstall ale-py")
+        raise UserError(f"the ROM of {name} has MD5 {found} where ale-py lists {expected}; reinstall ale-py")
     scheme = _scheme(name, len(image))
     return Rom(
         name,

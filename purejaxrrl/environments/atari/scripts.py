@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ import numpy as np
 from purejaxrrl.environments.atari.controls import RESET, SELECT
 from purejaxrrl.environments.atari.games import GameSpec
 from purejaxrrl.environments.atari.games.modes import Act, Press, RandomPress, SoftReset, Step, Until, UntilChanged
-from purejaxrrl.environments.atari.games.readings import DECODERS, Condition
+from purejaxrrl.environments.atari.games.ram_values import DECODERS, Condition
 
 Op = enum.IntEnum("Op", "STOP POWER FRAMES RANDOM_FRAMES RULES UNLESS REMEMBER UNCHANGED JUMP", start=0)
 CLAUSES, CONDITIONS = 4, 4
@@ -115,16 +116,18 @@ def pack(scripts: list[list[tuple[Line, ...]]]) -> Script:
     length = max(len(script) for row in scripts for script in row)
     padded = [[[*script, *[Line(Op.STOP)] * (length - len(script))] for script in row] for row in scripts]
     lines = [[[[getattr(line, field) for field in FIELDS] for line in script] for script in row] for row in padded]
-    conditions = [[[_condition_rows(line) for line in script] for script in row] for row in padded]
+    conditions = [[[_condition_rows(line.clauses) for line in script] for script in row] for row in padded]
     return Script(np.asarray(lines, np.int32), np.asarray(conditions, np.int32))
 
 
-def _condition_rows(line: Line) -> list:
-    clauses = [*line.clauses, *[(_NEVER,)] * (CLAUSES - len(line.clauses))]
-    full = [[*clause, *[_ALWAYS] * (CONDITIONS - len(clause))] for clause in clauses]
+@functools.cache
+def _condition_rows(clauses: tuple[tuple[Condition, ...], ...]) -> np.ndarray:
+    """int32 [CLAUSES, CONDITIONS, 4]. Most lines have no clauses, and the tables of all games some 100,000 lines."""
+    full = [*clauses, *[(_NEVER,)] * (CLAUSES - len(clauses))]
+    full = [[*clause, *[_ALWAYS] * (CONDITIONS - len(clause))] for clause in full]
     if len(full) > CLAUSES or any(len(clause) > CONDITIONS for clause in full):
-        raise ValueError(f"a test of a reset holds {CLAUSES} clauses of {CONDITIONS} conditions, got {line.clauses}")
-    return [[dataclasses.astuple(condition) for condition in clause] for clause in full]
+        raise ValueError(f"a test of a reset holds {CLAUSES} clauses of {CONDITIONS} conditions, got {clauses}")
+    return np.asarray([[dataclasses.astuple(condition) for condition in clause] for clause in full], np.int32)
 
 
 def holds(conditions: jax.Array, memory: jax.Array) -> jax.Array:

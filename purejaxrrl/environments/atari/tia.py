@@ -54,8 +54,8 @@ class Tia:
 
     frame_start: cycle at which the first scan line of the frame began, 0 or less. vsync_end: colour clock from which an
     end of VSYNC ends the frame. last_lines: scan lines of the last whole frame. partial: bool, whether the frame has not ended.
-    dumped: bool, whether the paddles' capacitors are held at ground. charged_from: cycle at which they were let go.
-    log: uint32 [L, LOG_LENGTH], entries of `entry`. logged: how many. seen: cycle since `frame_start` of the last access.
+    dumped: bool, whether the paddles' capacitors are held at ground. charged_from: cycle at which they were let go. seen: cycle
+    since `frame_start` of the last access.
     """
 
     frame_start: jax.Array
@@ -64,17 +64,28 @@ class Tia:
     partial: jax.Array
     dumped: jax.Array
     charged_from: jax.Array
-    log: jax.Array
-    logged: jax.Array
     seen: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """Stores that the picture is yet to be made from; empty between frames. entries: uint32 [L, LOG_LENGTH], see `entry`. length:
+    int32 [L]."""
+
+    entries: jax.Array
+    length: jax.Array
 
 
 def power_on(lanes: int) -> Tia:
     """The chip when the console is switched on."""
     zero = jnp.zeros(lanes, jnp.int32)
-    return Tia(
-        zero, zero + NEVER, zero, zero != 0, zero != 0, zero, jnp.zeros((lanes, LOG_LENGTH), jnp.uint32), zero, zero
-    )
+    return Tia(zero, zero + NEVER, zero, zero != 0, zero != 0, zero, zero)
+
+
+def empty_log(lanes: int) -> Log:
+    """Nothing stored yet."""
+    return Log(jnp.zeros((lanes, LOG_LENGTH), jnp.uint32), jnp.zeros(lanes, jnp.int32))
 
 
 def reset(tia: Tia) -> Tia:
@@ -87,7 +98,6 @@ def reset(tia: Tia) -> Tia:
         last_lines=zero,
         dumped=zero != 0,
         charged_from=zero,
-        logged=zero,
         seen=zero,
     )
 
@@ -144,9 +154,15 @@ def read(
 
 
 def write(
-    tia: Tia, register: jax.Array, value: jax.Array, cycles: jax.Array, maximum_lines: jax.Array, enable: jax.Array
-) -> tuple[Tia, jax.Array, jax.Array]:
-    """The chip after a write, where `enable`; cycles that the processor is then held; whether the frame ends.
+    tia: Tia,
+    log: Log,
+    register: jax.Array,
+    value: jax.Array,
+    cycles: jax.Array,
+    maximum_lines: jax.Array,
+    enable: jax.Array,
+) -> tuple[Tia, Log, jax.Array, jax.Array]:
+    """The chip and the log after a write, where `enable`; cycles that the processor is then held; whether the frame ends.
 
     register: 0..63. maximum_lines: scan lines after which any write ends the frame. The log must have room.
     """
@@ -163,19 +179,15 @@ def write(
     held = jnp.where(wsync & (position % LINE != 0), LINE - position % LINE, 0)
     seen = (jnp.int32(_SEEN[0]) >> register & 1 == 1) & (register < 31)
     seen |= (jnp.int32(_SEEN[1]) >> (register - 31 & 31) & 1 == 1) & (register >= 31) & (register < 62)
-    tia = _append(
-        dataclasses.replace(
-            tia,
-            vsync_end=vsync_end,
-            dumped=dumped,
-            charged_from=jnp.where(let_go, cycles, tia.charged_from),
-            partial=tia.partial & ~late & ~ends,
-            seen=jnp.where(enable, position, tia.seen),
-        ),
-        entry(position, register, value),
-        enable & seen,
+    tia = dataclasses.replace(
+        tia,
+        vsync_end=vsync_end,
+        dumped=dumped,
+        charged_from=jnp.where(let_go, cycles, tia.charged_from),
+        partial=tia.partial & ~late & ~ends,
+        seen=jnp.where(enable, position, tia.seen),
     )
-    return tia, held, late | ends
+    return tia, _append(log, entry(position, register, value), enable & seen), held, late | ends
 
 
 def entry(position: jax.Array, register: jax.Array, value: jax.Array) -> jax.Array:
@@ -184,11 +196,11 @@ def entry(position: jax.Array, register: jax.Array, value: jax.Array) -> jax.Arr
     return (position << 14 | register << 8 | value).astype(jnp.uint32)
 
 
-def _append(tia: Tia, item: jax.Array, enable: jax.Array) -> Tia:
+def _append(log: Log, item: jax.Array, enable: jax.Array) -> Log:
     """Adds an entry to the log of the lanes that `enable` names."""
-    return dataclasses.replace(tia, log=store(tia.log, (tia.logged,), item, enable), logged=tia.logged + enable)
+    return Log(store(log.entries, (log.length,), item, enable), log.length + enable)
 
 
-def is_full(tia: Tia) -> jax.Array:
+def is_full(log: Log) -> jax.Array:
     """Whether the log has no room for the next write."""
-    return tia.logged >= LOG_LENGTH
+    return log.length >= LOG_LENGTH

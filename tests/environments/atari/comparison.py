@@ -3,7 +3,9 @@
     python tests/environments/atari/comparison.py --games pong breakout --frames 2500 --seeds 8
     python tests/environments/atari/comparison.py --frames 500 --every-mode
 
-prints a line of JSON for each game and seed: frames compared, resets among them, and how many frames differed in what.
+prints a line of JSON for each game and seed: frames compared, resets among them, and how many frames differed in what; "first" is
+the number of the first of these, counted from 1. --explain GAME FRAME says what differs in a frame of that number, and what the
+game stored in the TIA before it drew the first line that does.
 """
 
 from __future__ import annotations
@@ -13,21 +15,26 @@ import dataclasses
 import functools
 import itertools
 import json
-import zlib
+import operator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ale_py import Action, ALEInterface
+from explain import explain
+from pixels import pixels
 from recording import interface
 
-from purejaxrrl import parallel
 from purejaxrrl.environments.atari import FUSED_LOOPS, GAMES, picture, rom
 from purejaxrrl.environments.atari.console import Console, ConsoleState
+from purejaxrrl.runs import devices
 
-GAMES_IN_A_RACK = 26
-CHUNK = 50
-"""Most frames of one compiled call, which ends when a lane's game is over."""
+CHUNK = 24
+"""Frames of one compiled call. Lanes whose games are over wait for its end."""
+
+
+_ACTIONS = [Action(number) for number in range(18)]
 
 
 @dataclasses.dataclass
@@ -46,22 +53,33 @@ class Lane:
     differences: dict[str, int] = dataclasses.field(default_factory=dict)
     first: int | None = None
 
-    def check(self, ours: dict[str, np.ndarray], reward: int) -> None:
-        """Compares what ours shows of a frame with what ale-py's console shows now."""
-        screen = self.ale.getScreen()
-        height = screen.shape[0]
+    def __post_init__(self):
+        self._screen, self._ram = np.empty_like(self.ale.getScreen()), np.empty(128, np.uint8)
+
+    def play(self, seen: dict[str, np.ndarray]) -> None:
+        """Plays as many frames as ours did, [T, ...] of `seen`, and compares."""
+        numbers = [seen[name].tolist() for name in ("reward", "lives", "game_over", "fault")]
+        for ram, screen, ours in zip(seen["ram"], seen["screen"], zip(*numbers, strict=True), strict=True):
+            reward = self.ale.act(_ACTIONS[self.actions[self.frames]])
+            self.frames += 1
+            self.check(ram, screen, ours, reward)
+
+    def check(self, ram: np.ndarray, screen: np.ndarray, ours: tuple, reward: int) -> None:
+        """Compares what ours shows of a frame with what ale-py's console shows now. ours: reward, lives, game over, fault."""
+        self.ale.getScreen(self._screen)
+        self.ale.getRAM(self._ram)
+        height, theirs = len(self._screen), (reward, self.ale.lives(), self.ale.game_over(), False)
         same = {
-            "ram": np.array_equal(ours["ram"], self.ale.getRAM()),
-            "screen": zlib.crc32(ours["screen"][:height].tobytes()) == zlib.crc32(screen.tobytes()),
-            "padding": not ours["screen"][height:].any(),
-            "reward": ours["reward"] == reward,
-            "lives": ours["lives"] == self.ale.lives(),
-            "game_over": ours["game_over"] == self.ale.game_over(),
-            "fault": not ours["fault"],
+            "ram": np.array_equal(ram, self._ram),
+            "screen": np.array_equal(screen[:height], self._screen),
+            "padding": height == len(screen) or not screen[height:].any(),
         }
+        if all(same.values()) and ours == theirs:
+            return
+        same |= dict(zip(("reward", "lives", "game_over", "fault"), map(operator.eq, ours, theirs), strict=True))
         for name in (name for name, equal in same.items() if not equal):
             self.differences[name] = self.differences.get(name, 0) + 1
-            self.first = self.frames if self.first is None else self.first
+        self.first = self.frames if self.first is None else self.first
 
     def report(self) -> dict:
         """What was found, as JSON has it."""
@@ -107,28 +125,24 @@ class _Players:
         }
 
     def play(self, state: ConsoleState, actions: jax.Array, place: jax.Array):
-        """Up to CHUNK frames of `actions` [T, lanes] from each lane's `place`: what is seen after each, and whether it was played."""
+        """CHUNK frames of `actions` [T, lanes] from each lane's `place`, or until its game is over: what is seen after each, and
+        whether it was played; numpy."""
         state, place, (seen, drawn), plays = self._play(state, actions, place)
+        seen, drawn, plays = jax.device_get((seen, drawn, plays))
         # Pixels are made outside of the loop: within, XLA for CPU compiles them into something ten times as slow.
-        return state, place, seen | {"screen": _pixels(*drawn)}, plays
+        screens = pixels(*drawn) if self.console.engine == "kernel" else np.asarray(_pixels(*drawn))
+        return state, place, seen | {"screen": screens}, plays
 
     @functools.partial(jax.jit, static_argnums=0)
     def _play(self, state: ConsoleState, actions: jax.Array, place: jax.Array):
-        def step(carry):
-            time, state, place, seen = carry
+        def step(carry, _):
+            state, place = carry
             plays = ~state.game_over & (place < len(actions))
             action = actions[jnp.minimum(place, len(actions) - 1), jnp.arange(place.size)]
             state = jax.vmap(self.console.act)(state, action)
-            seen = jax.tree.map(lambda rows, row: rows.at[time].set(row), seen, (self._drawn(state), plays))
-            return time + 1, state, place + plays, seen
+            return (state, place + plays), (self._drawn(state), plays)
 
-        def goes_on(carry):
-            time, state, place, _ = carry
-            return (time < CHUNK) & ~jnp.any(state.game_over & (place < len(actions)))
-
-        shapes = jax.eval_shape(self._drawn, state), jax.ShapeDtypeStruct(place.shape, jnp.bool_)
-        seen = jax.tree.map(lambda row: jnp.zeros((CHUNK, *row.shape), row.dtype), shapes)
-        _, state, place, (drawn, plays) = jax.lax.while_loop(goes_on, step, (0, state, place, seen))
+        (state, place), (drawn, plays) = jax.lax.scan(step, (state, place), length=CHUNK)
         return state, place, drawn, plays
 
     def _drawn(self, state: ConsoleState):
@@ -168,10 +182,10 @@ class Rack:
         place = jnp.zeros(len(lanes), jnp.int32)
         while any(lane.frames < len(lane.actions) for lane in lanes):
             state, place, seen, plays = players.play(state, actions, place)
-            seen, plays, over = jax.device_get((seen, plays, state.game_over))
-            for time, number in itertools.product(range(CHUNK), range(len(lanes))):
-                if plays[time, number]:
-                    _advance(lanes[number], {name: value[time, number] for name, value in seen.items()})
+            over = np.asarray(state.game_over)
+            # A lane after the other, for ale-py's consoles are large.
+            for number, lane in enumerate(lanes):
+                lane.play({name: value[plays[:, number], number] for name, value in seen.items()})
             # Lanes that have played all their actions go on unwatched until the others have.
             over = over & np.asarray([lane.frames < len(lane.actions) for lane in lanes])
             if not plays.any():
@@ -188,38 +202,65 @@ class Rack:
                 _check_all(lanes, jax.device_get(players.look(state)), over)
 
 
-def _advance(lane: Lane, ours: dict[str, np.ndarray]) -> None:
-    reward = lane.ale.act(Action(int(lane.actions[lane.frames])))
-    lane.frames += 1
-    lane.check(ours, reward)
-
-
 def _check_all(lanes: list[Lane], seen: dict[str, np.ndarray], which: np.ndarray | None = None) -> None:
     for number, lane in enumerate(lanes):
         if which is None or which[number]:
-            lane.check({name: value[number] for name, value in seen.items()}, int(seen["reward"][number]))
+            ours = tuple(seen[name][number].item() for name in ("reward", "lives", "game_over", "fault"))
+            lane.check(seen["ram"][number], seen["screen"][number], ours, ours[0])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--games", nargs="+", default=rom.names(), help="names as in ale_py.roms; all unless given")
-    parser.add_argument("--frames", type=int, default=2_000, help="of each lane")
-    parser.add_argument("--seeds", type=int, default=1, help="lanes of each game, that differ in their actions")
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--every-mode", action="store_true", help="each game in every mode and difficulty")
-    parser.add_argument("--lanes", type=int, default=64, help="lanes in a batch")
+    parser.add_argument("--frames", type=int, default=2_000, help="frames that each lane plays")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="number of lanes of each game, which differ in their actions"
+    )
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first lane's actions")
+    parser.add_argument("--every-mode", action="store_true", help="compare each game in every mode and difficulty")
+    parser.add_argument("--lanes", type=int, default=64, help="number of lanes in a batch")
+    parser.add_argument("--games-at-once", type=int, default=26, help="number of games in a batch")
+    parser.add_argument(
+        "--folder", type=Path, help="keeps each lane's line in a file, and leaves out lanes whose files are there"
+    )
+    parser.add_argument("--explain", nargs=2, metavar=("GAME", "FRAME"), help="what differs in one frame, and why")
     options = parser.parse_args()
-    parallel.restart_with(FUSED_LOOPS)
-    for start in range(0, len(options.games), GAMES_IN_A_RACK):
-        games = options.games[start : start + GAMES_IN_A_RACK]
-        rack = Rack([setting for game in games for setting in _settings(game, options.every_mode)])
+    if options.folder and options.every_mode:
+        parser.error("--folder keeps one report for each game and seed; leave out --every-mode")
+    devices.restart_with(FUSED_LOOPS)
+    if options.explain:
+        game, frame = options.explain[0], int(options.explain[1])
+        print(explain(game, fuzzed_actions(game, frame, options.first_seed)))
+        return
+    for start in range(0, len(options.games), options.games_at_once):
+        games = options.games[start : start + options.games_at_once]
         seeds = range(options.first_seed, options.first_seed + options.seeds)
-        wanted = list(itertools.product(range(len(rack.settings)), seeds))
+        wanted = [
+            (setting, seed)
+            for game in games
+            for setting in _settings(game, options.every_mode)
+            for seed in seeds
+            if not (options.folder and _file(options.folder, game, seed).exists())
+        ]
+        if not wanted:
+            continue
+        rack = Rack(list(dict.fromkeys(setting for setting, _ in wanted)))
         for first in range(0, len(wanted), options.lanes):
-            lanes = [rack.lane(place, options.frames, seed) for place, seed in wanted[first : first + options.lanes]]
+            lanes = [
+                rack.lane(rack.settings.index(setting), options.frames, seed)
+                for setting, seed in wanted[first : first + options.lanes]
+            ]
             rack.compare(lanes)
             for lane in lanes:
-                print(json.dumps(lane.report()), flush=True)
+                report = json.dumps(lane.report())
+                print(report, flush=True)
+                if options.folder:
+                    _file(options.folder, lane.game, lane.seed).write_text(report)
+
+
+def _file(folder: Path, game: str, seed: int) -> Path:
+    """Where the report of a lane is kept."""
+    return folder / f"{game}_{seed}.json"
 
 
 def _settings(game: str, every: bool) -> list[tuple[str, int | None, int | None]]:

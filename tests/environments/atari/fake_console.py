@@ -56,7 +56,9 @@ def _drawn(machine: FakeMachine, index: jax.Array) -> FakeMachine:
 class FakeConsole:
     """What `Atari` uses of `console.Console`."""
 
-    def __init__(self, games, mode=None, difficulty=0):
+    engine = "portable"
+
+    def __init__(self, games, mode=None, difficulty=0, engine=None):
         self.games, self.height = tuple(games), HEIGHT
 
     def reset(self, state=None, game=0):
@@ -74,6 +76,12 @@ class FakeConsole:
             game_over=jnp.bool_(False),
             fault=jnp.bool_(False),
         )
+
+    def first_resets(self, number):
+        states = [jax.vmap(lambda game: self.reset(game=game))(jnp.arange(len(self.games)))]
+        while len(states) < number:
+            states.append(jax.vmap(self.reset)(states[-1]))
+        return states
 
     def act(self, state, action):
         frame = state.frame + 1

@@ -4,61 +4,47 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
-from background import Comparison
+from explain import explain
+from separate import reports
 
 from purejaxrrl.environments.atari import rom
 from purejaxrrl.environments.atari.console import Console
 
-FIRST_GAMES = (
-    "asterix",
-    "beam_rider",
-    "bowling",
-    "breakout",
-    "enduro",
-    "ms_pacman",
-    "pong",
-    "qbert",
-    "riverraid",
-    "seaquest",
-    "space_invaders",
-)
-"""The paper's ten games and Pong."""
 
-
-@pytest.mark.beside("--frames", 2_000, "--games", *FIRST_GAMES)
-def test_first_games_equal_ale_every_frame(beside):
-    reports = beside.reports()
-    assert [(report["game"], report["frames"]) for report in reports] == [(game, 2_000) for game in FIRST_GAMES]
-    assert [report for report in reports if report["differences"]] == []
-    assert sum(report["resets"] for report in reports) >= 5
-
-
-def test_other_cartridges_and_televisions_equal_ale_every_frame():
-    """The schemes and formats that the first games do not have: E0, F6SC on a PAL set, FE, DPC, and a start by chance."""
-    games = ("montezuma_revenge", "klax", "robotank", "pitfall2", "adventure")
-    reports = Comparison("--frames", 100, "--games", *games).reports()
-    assert [(report["game"], report["differences"]) for report in reports] == [(game, {}) for game in games]
+def test_every_game_equals_ale_for_two_thousand_frames():
+    found = reports("--frames", 2_000, "--lanes", 104, "--games-at-once", 104)
+    assert {(report["game"], report["frames"]) for report in found} == {(game, 2_000) for game in rom.names()}
+    assert [report for report in found if report["differences"]] == []
+    assert sum(report["resets"] for report in found) >= 20
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_every_game_equals_ale_every_frame(seed):
-    reports = Comparison("--frames", 20_000, "--first-seed", seed).reports()
-    assert {(report["game"], report["frames"]) for report in reports} == {(game, 20_000) for game in rom.names()}
-    assert [report for report in reports if report["differences"]] == []
+    found = reports("--frames", 20_000, "--first-seed", seed)
+    assert {(report["game"], report["frames"]) for report in found} == {(game, 20_000) for game in rom.names()}
+    assert [report for report in found if report["differences"]] == []
 
 
 @pytest.mark.slow
 def test_every_mode_and_difficulty_equals_ale():
-    reports = Comparison("--frames", 250, "--every-mode").reports()
-    assert len(reports) > 1_000
-    assert [report for report in reports if report["differences"]] == []
+    found = reports("--frames", 250, "--every-mode")
+    assert len(found) > 1_000
+    assert [report for report in found if report["differences"]] == []
 
 
-def test_a_frame_copies_the_pictures_once_and_not_at_every_step():
+def test_explaining_a_frame_shows_what_was_stored_and_where():
+    said = explain("breakout", np.zeros(40, int))
+    assert said.startswith("the pictures are equal\nRAM is equal:")
+    assert "  line  189 pixel  -59: COLUP0  = $46  (at $F0DA)" in said
+
+
+@pytest.mark.parametrize("engine", ["kernel", "portable"])
+def test_a_frame_copies_the_pictures_once_and_not_at_every_step(engine):
     """What is read after it was written makes XLA copy the whole canvas in the innermost loop, several times a frame's work."""
-    console = Console("breakout")
+    console = Console("breakout", engine=engine)
     state = jax.eval_shape(jax.vmap(console.reset), game=jnp.zeros(4, jnp.int32))
     program = jax.jit(jax.vmap(console.act)).lower(state, jnp.zeros(4, jnp.int32)).compile().as_text()
     before, entry = program.split("\nENTRY")

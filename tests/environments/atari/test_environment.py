@@ -1,6 +1,7 @@
 """The environment against ale-py's own vector environment, and what it adds: sticky actions, limits, resets, several games."""
 
 import functools
+import json
 
 import fake_console
 import jax
@@ -10,8 +11,10 @@ import pytest
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
 
+from purejaxrrl import environments
+from purejaxrrl.environments import base
+from purejaxrrl.environments.atari import capacity, palettes
 from purejaxrrl.environments.atari import environment as environment_module
-from purejaxrrl.environments.atari import palettes
 from purejaxrrl.environments.atari.environment import Atari, Settings
 
 GAMES = ("breakout", "pong", "space_invaders", "beam_rider", "air_raid", "pooyan")
@@ -160,6 +163,28 @@ def test_an_observation_is_the_brighter_of_the_last_two_frames_and_the_stack_is_
     assert (out["observation"][1] == out["observation"][1][40, 40]).all()
 
 
+def test_with_a_frame_skip_of_1_an_observation_is_the_one_frame(fake):
+    out = play_one(fake(frame_skip=1, **DETERMINISTIC), [0] * 9)
+    assert grey(0, 8) < grey(0, 7)  # where a maximum would show
+    np.testing.assert_array_equal(out["observation"][8, 40, 40], [grey(0, frame) for frame in range(6, 10)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frame_skip", [1, 2, 3])
+def test_other_frame_skips_equal_ale_pys_vector_environment(frame_skip):
+    """With 1, ale-py takes no maximum: the frames of a step are one."""
+    environment = make(("pong",), frame_skip=frame_skip, full_action_set=True, **DETERMINISTIC)
+    actions = np.random.default_rng(0).integers(0, 18, 200)
+    ours = play(environment, actions[:, None], lanes_of(environment, 1))
+    vector = AtariVectorEnv(
+        "pong", 1, frameskip=frame_skip, autoreset_mode=AutoresetMode.SAME_STEP, noop_max=0, use_fire_reset=False,
+        reward_clipping=False, full_action_space=True, repeat_action_probability=0.0,
+    )  # fmt: skip
+    vector.reset()
+    theirs = [vector.step(np.array([action]))[0][0] for action in actions]
+    assert_equal_observations(ours["final_observation"][:, 0], np.stack(theirs))
+
+
 def test_the_last_step_of_an_episode_has_the_last_frames_played_and_the_next_begins_afresh(fake):
     out = play_one(fake(**DETERMINISTIC), [2] * 9)
     np.testing.assert_array_equal(out["terminated"], [False] * 7 + [True, False])
@@ -188,10 +213,71 @@ def test_a_lost_life_terminates_but_plays_on_where_asked_for(fake):
     np.testing.assert_array_equal(out["episode_length"], range(1, 9))
 
 
+def test_a_life_lost_in_the_step_of_the_time_limit_ends_the_episode_visibly(fake):
+    """The tenth frame, in the third step, takes a life; so does the time limit: `terminated`, and a new episode."""
+    environment = fake(terminal_on_life_loss=True, max_frames_in_episode=12, **DETERMINISTIC)
+    out = play_one(environment, [0] * 6)
+    np.testing.assert_array_equal(out["terminated"], [False, False, True] * 2)
+    np.testing.assert_array_equal(out["restarted"], [False, False, True] * 2)
+    assert not out["truncated"].any() and not out["game_over"].any()
+    np.testing.assert_array_equal(out["observation"][2], out["first"])
+    np.testing.assert_array_equal(out["episode_length"], [1, 2, 3] * 2)
+
+
+def test_the_limit_of_params_is_the_limit(fake):
+    environment = fake(**DETERMINISTIC)
+    assert environment.default_params.max_steps_in_episode == 108_000 // 4
+    assert fake(frame_skip=2, **DETERMINISTIC).default_params.max_steps_in_episode == 54_000
+    params = environment.default_params.replace(max_steps_in_episode=2)
+    _, state = environment.reset(jax.random.key(0), params)
+    ends = []
+    for _ in range(4):
+        _, state, _, terminated, truncated, _ = environment.step(jax.random.key(0), state, 0, params)
+        ends.append((bool(terminated), bool(truncated)))
+    assert ends == [(False, False), (False, True)] * 2
+
+
+def test_a_return_is_the_games_own_also_in_episode_statistics(fake):
+    environment = base.EpisodeStatistics(fake(clip_rewards=True, terminal_on_life_loss=True, **DETERMINISTIC))
+    _, state = environment.reset(jax.random.key(0))
+    returns, ends = [], []
+    for _ in range(5):
+        _, state, reward, terminated, _, info = environment.step(jax.random.key(0), state, 1)
+        returns.append(float(info["episode_return"]))
+        ends.append(bool(terminated))
+        assert reward == 1
+    assert returns == [4.0 * step for step in range(1, 6)] and ends == [False, False, True, False, True]
+
+
 def test_rewards_are_clipped_where_asked_for_but_not_the_return(fake):
     out = play_one(fake(clip_rewards=True, **DETERMINISTIC), [1, 0])
     np.testing.assert_array_equal(out["reward"], [1, 0])
     np.testing.assert_array_equal(out["episode_return"], [4, 4])
+
+
+def test_scores_are_played_without_clipping_and_life_loss_ends(fake):
+    training = fake(
+        clip_rewards=True, terminal_on_life_loss=True, frame_skip=5, max_frames_in_episode=100, **DETERMINISTIC
+    )
+    played = environments.for_evaluation(training)
+    expected = fake(frame_skip=5, max_frames_in_episode=100, **DETERMINISTIC)
+    assert played.options == expected.options and played.name == expected.name
+    actions = [1, 0] * 3
+    found = play_one(played, actions)
+    jax.tree.map(np.testing.assert_array_equal, found, play_one(expected, actions))
+    assert found["reward"].max() > 1 and found["terminated"].sum() == 1
+    out = play_one(training, actions)  # itself it has not changed
+    assert out["reward"].max() == 1 and out["terminated"].sum() == 3
+    assert environments.for_evaluation(played) is played
+
+
+def test_options_are_the_settings_other_than_defaults(fake):
+    options = {"clip_rewards": True, "frame_skip": 2, "mode": [0, 1]}
+    environment = fake(("pong", "breakout"), **options | {"mode": (0, 1)})
+    assert environments.options_of(environment) == json.loads(json.dumps(environment.options)) == options
+    assert environments.frames_per_step(environment) == 2
+    assert environments.options_of(fake(sticky_action_probability=0)) == {"sticky_action_probability": 0.0}
+    assert environments.options_of(fake()) == {}
 
 
 def test_start_states_are_successive_resets_after_every_number_of_no_ops(fake):
@@ -224,6 +310,18 @@ def test_nested_vmap_gives_what_one_vmap_gives(fake):
 
     nested = jax.jit(jax.vmap(jax.vmap(environment.step)))(*fold((keys, state, jnp.arange(6))))
     jax.tree.map(np.testing.assert_array_equal, fold(flat), nested)
+
+
+def test_more_lanes_than_memory_are_an_error_that_says_how_many_fit(fake, monkeypatch):
+    environment = Atari("breakout")
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (50, 20)))
+    reset = jax.vmap(jax.vmap(environment.reset))
+    jax.eval_shape(reset, keys)
+    _, state = jax.eval_shape(environment.reset, jax.random.key(0))
+    lane_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) + 2 * 84 * 84 * 4
+    monkeypatch.setattr(capacity, "device_bytes", lambda: 999 * lane_bytes + 1)
+    with pytest.raises(MemoryError, match="1,000 lanes of atari/breakout .* at most 999 lanes fit"):
+        jax.eval_shape(jax.vmap(jax.vmap(Atari("breakout").reset)), keys)
 
 
 def test_settings_out_of_range_are_errors():

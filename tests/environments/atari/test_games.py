@@ -11,7 +11,7 @@ from ale_py import roms
 from recording import Recording, record
 
 from purejaxrrl.environments.atari.games import GAMES, rules
-from purejaxrrl.environments.atari.games.readings import DECODERS
+from purejaxrrl.environments.atari.games.ram_values import DECODERS
 from purejaxrrl.environments.atari.games.spec import NEVER
 
 ELEVEN = (

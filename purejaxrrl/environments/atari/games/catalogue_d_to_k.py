@@ -1,6 +1,6 @@
 """The games from Darkchambers to Kung-Fu Master. Addresses are the console's, as in `src/ale/games/supported`."""
 
-from purejaxrrl.environments.atari.games.entry import (
+from purejaxrrl.environments.atari.games.catalogue_terms import (
     CROSS,
     CROSS_OR_FIRE,
     DOWN,
@@ -31,7 +31,7 @@ from purejaxrrl.environments.atari.games.modes import (
     select,
     select_until,
 )
-from purejaxrrl.environments.atari.games.readings import bcd, byte, cartridge, decimal, digits, low, read
+from purejaxrrl.environments.atari.games.ram_values import bcd, byte, cartridge, decimal, digits, low, read
 from purejaxrrl.environments.atari.games.spec import UNBOUNDED, Rules
 
 

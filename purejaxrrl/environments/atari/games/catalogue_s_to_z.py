@@ -1,6 +1,6 @@
 """The games from Seaquest to Zaxxon. Addresses are the console's, as in `src/ale/games/supported`."""
 
-from purejaxrrl.environments.atari.games.entry import (
+from purejaxrrl.environments.atari.games.catalogue_terms import (
     CROSS,
     CROSS_AND_FIRE,
     DOWN,
@@ -25,7 +25,7 @@ from purejaxrrl.environments.atari.games.entry import (
     game,
 )
 from purejaxrrl.environments.atari.games.modes import Act, Press, SoftReset, Step, Until, select
-from purejaxrrl.environments.atari.games.readings import bcd, byte, decimal, digits, high, low, read
+from purejaxrrl.environments.atari.games.ram_values import bcd, byte, decimal, digits, high, low, read
 from purejaxrrl.environments.atari.games.spec import Rules
 
 

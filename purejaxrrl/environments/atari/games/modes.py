@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from purejaxrrl.environments.atari.games.readings import Condition, Reading
+from purejaxrrl.environments.atari.games.ram_values import Condition, Reading
 
 Clause = tuple[Condition, ...]
 

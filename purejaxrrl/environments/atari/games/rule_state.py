@@ -15,7 +15,7 @@ class RuleState:
     reward: int32, of the last frame. lives: int32, as `ALEInterface.lives`. game_over: bool, as the ALE's game over apart
     from time limits. score: int32, last score seen. started: bool, whether the game was seen to start. previous: int32,
     last value of the byte whose changes matter. held_lives: int32, lives before they are reported as 0 at game over.
-    memory: four int32 scalars that the irregular games use as they like.
+    memory: four int32 scalars that games with special rules use as they like.
     """
 
     reward: jax.Array

@@ -1,7 +1,7 @@
 """Reward, lives and game over of every supported game, from its RAM, for lanes that may play different games.
 
 The ALE's rules (`src/ale/games/supported`) look at the RAM once after every frame. Here they are rows of tables, gathered
-by the lane's game and evaluated by one small program, plus a handful of irregular games (`irregular.py`), evaluated for
+by the lane's game and evaluated by one small program, plus a handful of games with rules of their own (`special_rules.py`), evaluated for
 every lane and selected by mask. Functions of one lane; `vmap` them.
 """
 
@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrrl.environments.atari.games import irregular
+from purejaxrrl.environments.atari.games import special_rules
 from purejaxrrl.environments.atari.games.catalogue import GAMES
-from purejaxrrl.environments.atari.games.readings import DECODERS, Condition, Reading
+from purejaxrrl.environments.atari.games.ram_values import DECODERS, Condition, Reading
 from purejaxrrl.environments.atari.games.rule_state import RuleState
 from purejaxrrl.environments.atari.games.spec import NEVER, Clause, GameSpec
 
@@ -119,7 +119,7 @@ def initial(game_id: jax.Array | int, mode: jax.Array | int = 0) -> RuleState:
         started=jnp.bool_(False),
         previous=row["initial_previous"],
         held_lives=row["initial_lives"],
-        memory=(irregular.initial_memory(game_id, mode), zero, zero, zero),
+        memory=(special_rules.initial_memory(game_id, mode), zero, zero, zero),
     )
 
 
@@ -131,7 +131,7 @@ def step(game_id: jax.Array | int, state: RuleState, ram: jax.Array, games: tupl
       state: the state after the last frame.
       ram: uint8 or int32 [128], the console's RAM after the frame, or [256] with the cartridge's RAM behind it
         (zeros where the cartridge has none); Klax keeps its score there.
-      games: names of the games that can occur, where known: irregular rules of others are left out of the program.
+      games: names of the games that can occur, where known: special rules of others are left out of the program.
 
     Raises:
       ValueError: `ram` has another shape, or has 128 bytes where `games` includes Klax.
@@ -148,9 +148,9 @@ def step(game_id: jax.Array | int, state: RuleState, ram: jax.Array, games: tupl
 
 
 def _select(game_id, before: RuleState, regular: RuleState, ram: jax.Array, games) -> RuleState:
-    """The irregular games' own state in the lanes that play them."""
+    """The state of games with special rules in the lanes that play them."""
     state = regular
-    for name, rule in irregular.RULES.items():
+    for name, rule in special_rules.RULES.items():
         if name in games:
             theirs = rule(before, regular, ram)
             state = jax.tree.map(functools.partial(jnp.where, game_id == GAMES[name].game_id), theirs, state)

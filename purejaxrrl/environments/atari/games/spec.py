@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from purejaxrrl.environments.atari.games.modes import Step
-from purejaxrrl.environments.atari.games.readings import Condition, Reading
+from purejaxrrl.environments.atari.games.ram_values import Condition, Reading
 
 Clause = tuple[Condition, ...]
 """Conditions that must all hold; a tuple of clauses holds where any of them does."""
@@ -26,7 +26,7 @@ class Rules:
     lives     = `lives_offset` + the sum of `lives`; `lives_exception[1]` where its condition holds; `unstarted_lives` until
                 started; unchanged unless `lives_update` holds; reported as 0 at game over where `lives_zero_when_over`
 
-    `initial_*` are the values the ALE gives at a reset, before the first frame. What does not fit is in `irregular.py`.
+    `initial_*` are the values the ALE gives at a reset, before the first frame. What does not fit is in `special_rules.py`.
     """
 
     score: tuple[Reading, ...] = ()

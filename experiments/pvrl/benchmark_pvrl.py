@@ -1,0 +1,248 @@
+"""The comparison of the PVRL paper (Agarwal et al., 2022): games x methods x seeds, the same teacher, data and budget for all.
+
+    python experiments/pvrl/benchmark_pvrl.py                                       # five MinAtar games, 14 methods, 5 seeds
+    python experiments/pvrl/benchmark_pvrl.py --seed 1000 --seeds 10 --output runs/confirmation   # seeds that nobody has looked at
+    python experiments/pvrl/benchmark_pvrl.py --methods qdagger,qdagger_1_step --games breakout --output runs/n_step
+    python experiments/pvrl/benchmark_pvrl.py --redraw                              # tables and figures from what was written
+
+The methods of a game and their seeds are trained by one program, or a few where one would make methods pay for work that
+they do not do. What is finished is kept: --resume goes on with the rest, and adds games, methods and seeds.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import figures
+import methods
+import report
+import results as written
+
+from purejaxrrl import environments, teachers
+from purejaxrrl.environments import minatar
+from purejaxrrl.errors import UserError
+from purejaxrrl.runs import command_line, devices, experiment, memory, run_folder, training
+from purejaxrrl.runs.identity import with_code
+from purejaxrrl.runs.progress import clock
+from purejaxrrl.students import hyperparameters, presets, qdagger
+from purejaxrrl.students.hyperparameters import declare, option, static_part
+from purejaxrrl.students.settings import QDagger
+from purejaxrrl.teachers import datasets
+
+
+@declare
+class Config:
+    games: tuple[str, ...] = option(minatar.GAMES, "MinAtar games to compare on, separated by commas")
+    methods: tuple[str, ...] = option(methods.COMPARED, "methods to compare, separated by commas")
+    environment_options: str = option("", "options that every game is made with, as name=value,name=value")
+    output: str = option("runs/benchmark_pvrl", "folder to write to; earlier results there are moved aside")
+    resume: bool = option(False, "keep what is finished in --output and go on")
+    redraw: bool = option(False, "train nothing; draw tables and figures of --games from the results in --output")
+    seed: int = option(0, "seed of the first run; further runs have the numbers after it", minimum=0)
+    seeds: int = option(5, "number of runs of each game and method", minimum=1, maximum=experiment.MOST_SEEDS)
+    teacher: str = option(
+        "", "folder of the teacher, in which {game} stands for the game; empty: those that come with the library"
+    )
+    data: str = option(
+        "",
+        "folder of the teacher's data, {game} as above; empty: beside the teacher, or collected and kept in runs/data",
+    )
+    frames: int = option(presets.COMPARED_STEPS, "environment frames that a student plays", minimum=1)
+    iterations: int = option(
+        10, "number of online iterations among which the frames are divided, an evaluation after each", minimum=1
+    )
+    data_transitions: int = option(
+        0,
+        "transitions of the teacher's data, wherever they come from; 0: in the paper's proportion to the frames",
+        minimum=0,
+    )
+    offline_updates: int = option(
+        0, "updates of the whole offline phase; 0: in the paper's proportion to the frames", minimum=0
+    )
+    evaluation_steps: int = option(20_000, "agent steps of the evaluation after each iteration", minimum=1)
+    network: str = option(presets.COMPARED_SHAPES["network"], "name of the students' network")
+    widths: tuple[int, ...] = option(presets.COMPARED_SHAPES["widths"], "units of each hidden layer of network 'mlp'")
+    target_period: int = option(
+        presets.COMPARED_SHAPES["target_period"],
+        "updates from one copy of the online to the target network to the next",
+        minimum=1,
+    )
+
+    def __post_init__(self):
+        for name in ("games", "methods"):
+            if not getattr(self, name):
+                raise UserError(f"{name} is empty; give at least one")
+        experiment.check_seeds(self.seed, self.seeds)
+        if self.frames % self.iterations:
+            raise UserError(f"frames is {self.frames}, not a multiple of iterations, {self.iterations}")
+        for game in self.games:
+            environment = self.environment(game)
+            for name in self.methods:
+                self.student(environment, name)
+
+    def environment(self, game: str) -> Any:
+        """The game, made with the options that were given."""
+        return experiment.make(
+            experiment.Options(environment=f"minatar/{game}", environment_options=self.environment_options)
+        )
+
+    def agent_steps(self, environment: Any) -> int:
+        """The student's budget."""
+        return self.frames // environments.frames_per_step(environment)
+
+    def student(self, environment: Any, method: str) -> QDagger:
+        """The settings of one method."""
+        agent_steps = self.agent_steps(environment)
+        sizes = presets.sizes(agent_steps, self.iterations, self.target_period)
+        if self.offline_updates:
+            sizes["offline_updates"] = max(1, round(self.offline_updates / self.target_period)) * self.target_period
+        names = "evaluation_steps", "network", "widths", "target_period"
+        return methods.settings(method, agent_steps, **sizes, **{name: getattr(self, name) for name in names})
+
+    def sources(self, game: str, environment: Any) -> experiment.Options:
+        """Where a game's teacher and its data come from."""
+        transitions = self.data_transitions or presets.DATA.of(self.agent_steps(environment), 8)
+        return experiment.Options(
+            environment=environment.name,
+            environment_options=self.environment_options,
+            teacher=self.teacher.replace("{game}", game),
+            data=self.data.replace("{game}", game),
+            data_transitions=transitions,
+        )
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The options that all results of a benchmark share. Where the data are is none: their checksum says what they are."""
+        own = {"games", "methods", "data", "output", "resume", "redraw", "seed", "seeds"}
+        return {name: value for name, value in hyperparameters.as_dict(self).items() if name not in own}
+
+
+@dataclasses.dataclass(frozen=True)
+class Game:
+    """What the students of a game share, and the settings of each method."""
+
+    environment: Any
+    teacher: teachers.Teacher
+    data: datasets.Dataset | None
+    students: dict[str, QDagger]
+
+    @classmethod
+    def load(cls, config: Config, game: str) -> "Game":
+        environment = config.environment(game)
+        options = config.sources(game, environment)
+        teacher = teachers.load(options.teacher or teachers.shipped(environment.name))
+        students = {name: config.student(environment, name) for name in config.methods}
+        needing = [student for student in students.values() if student.needs_data]
+        data = experiment.load_data(options, needing[0], environment, teacher) if needing else None
+        for student in students.values():
+            program = qdagger.program(student, environment, teacher, data)
+            memory.check_runs(student, environment, program.student, config.seeds)
+        return cls(environment, teacher, data, students)
+
+    def about(self) -> dict[str, Any]:
+        """What results say of it."""
+        card = self.teacher.card
+        return {
+            "teacher_sha256": self.teacher.fingerprint(),
+            "data_sha256": self.data.fingerprint() if self.data else None,
+            "teacher_score": card.score,
+            "random_score": card.random_score,
+        }
+
+    def groups(self, names: list[str]) -> list[list[str]]:
+        """The methods that one program can train side by side: those that differ in values alone."""
+        programs: dict[Any, list[str]] = {}
+        for name in names:
+            programs.setdefault(static_part(self.students[name]), []).append(name)
+        return list(programs.values())
+
+
+def described(name: str, settings: QDagger) -> dict[str, Any]:
+    """What results say of a method: all of its settings, its terms, and what figures call it."""
+    return {
+        "title": methods.named(name).title,
+        "settings": hyperparameters.as_dict(settings),
+        "terms": [term.identity() for term in settings.terms],
+    }
+
+
+def train(config: Config, name: str, game: Game, names: list[str], seeds: list[int]) -> None:
+    """Trains the methods of one group, all seeds of each, by one program."""
+    wanted = hashlib.sha256(json.dumps([names, seeds]).encode()).hexdigest()[:8]
+    about = game.about() | {
+        "kind": written.KIND,
+        "game": name,
+        "shared": config.shared,
+        "methods": {method: described(method, game.students[method]) for method in names},
+        "seeds": seeds,
+    }
+    each = [(method, seed) for method in names for seed in seeds]
+    with run_folder.RunFolder(Path(config.output) / name / f"{names[0]}-{wanted}", about, resume=True) as folder:
+        training.run(
+            qdagger.program(game.students[names[0]], game.environment, game.teacher, game.data),
+            [game.students[method] for method, _ in each],
+            [seed for _, seed in each],
+            [{"method": method, "seed": seed} for method, seed in each],
+            folder,
+            game.data,
+        )
+
+
+@contextlib.contextmanager
+def results_folder(output: str, program: str, shared: dict[str, Any], resume: bool) -> Iterator[None]:
+    """A folder of results, this program's alone meanwhile; earlier results there are moved aside, or kept to `resume`.
+
+    Raises run_folder.RunError where it holds something else, or `resume` finds results of other options, code or versions.
+    """
+    identity = with_code({"program": program, "shared": shared})
+    lock, moved = run_folder.claim(output, identity, resume)
+    if moved:
+        print(f"the earlier results in {output} are now in {moved}")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def train_all(config: Config) -> None:
+    """Trains what is not in the results yet, game by game."""
+    wanted_seeds = range(config.seed, config.seed + config.seeds)
+    for name in config.games:
+        environment = config.environment(name)
+        expected = {method: described(method, config.student(environment, method)) for method in config.methods}
+        done = written.finished(config.output, name, config.shared, expected)
+        missing: dict[tuple[int, ...], list[str]] = {}
+        for method in config.methods:
+            if seeds := tuple(seed for seed in wanted_seeds if (method, seed) not in done):
+                missing.setdefault(seeds, []).append(method)
+        if missing:
+            game = Game.load(config, name)
+            written.check_sources(config.output, name, game.about())
+        for seeds, names in missing.items():
+            for group in game.groups(names):
+                print(f"\n{name}: {', '.join(group)}; seeds {', '.join(map(str, seeds))}")
+                train(config, name, game, group, list(seeds))
+
+
+def main() -> None:
+    devices.use_cores()
+    (config,) = command_line.parse((Config,), __doc__)
+    start = time.perf_counter()
+    with command_line.user_errors("the same command with --resume goes on with what is not finished"):
+        if not config.redraw:
+            with results_folder(config.output, "benchmark_pvrl", config.shared, config.resume):
+                train_all(config)
+        results = written.load(config.output, config.games)
+        text = report.markdown(results)
+        run_folder.write_text(Path(config.output) / "report.md", text + "\n")
+        drawn = figures.draw(Path(config.output), results)
+    print(f"\n{text}\n\nin {config.output}: report.md, {', '.join(drawn)}; after {clock(time.perf_counter() - start)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The methods that the PVRL paper compares, by name, as settings: what each changes of one update (Agarwal et al., 2022).
+
+A method's settings are named as `QDagger`'s. Durations are shares of the student's budget of agent
+steps, in the proportion of the paper's Atari case study, whose students play 2.5M agent steps.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from purejaxrrl.errors import UserError
+from purejaxrrl.students import presets
+from purejaxrrl.students.hyperparameters import declaration
+from purejaxrrl.students.losses import Term, with_term
+from purejaxrrl.students.presets import Share, resolved
+from purejaxrrl.students.settings import QDagger
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A method: what figures call it, its settings (numbers, or a `Share`) and its own loss, if it has one."""
+
+    title: str
+    settings: Mapping[str, Any]
+    term: Term | None = None
+
+
+# The paper's rates are 6.25e-5 for students without a teacher's data, and 1e-4 throughout for DQfD; these are the best that
+# tune_pvrl.py found on MinAtar, where it searched each method's alike.
+_EXPLORES = {"epsilon_start": 1.0, "epsilon_decay_steps": Share(50_000)}
+_NO_TEACHER = {"distillation_coefficient": 0.0, "weaning": "none"}
+_FROM_NOTHING = _EXPLORES | _NO_TEACHER | {"offline_iterations": 0}
+_JSRL = _FROM_NOTHING | {"n_step": 1, "weaned_learning_rate": 1.5e-4}
+_STUDENT_ROLLS_IN = {"student_rolls_in": True, "guide_probability": 1.0}
+_ON_DATA = _NO_TEACHER | {"n_step": 1, "fresh_optimiser": True, "weaned_learning_rate": 1.5e-4}
+_MARGIN = {"distillation_coefficient": 0.0, "margin_coefficient": 1.0, "weaned_learning_rate": 1.5e-5}
+
+METHODS: dict[str, Entry] = {
+    "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1, "weaned_learning_rate": 5e-4}),
+    "tabula_rasa_3_step": Entry("tabula rasa DQN, n = 3", _FROM_NOTHING | {"weaned_learning_rate": 1.5e-3}),
+    "kickstarting": Entry("kickstarting", _EXPLORES | {"offline_iterations": 0}),
+    "jsrl": Entry("JSRL, roll-in", _JSRL | {"roll_in_steps": 100}),
+    "jsrl_released": Entry("JSRL, as released", _JSRL | {"roll_in_steps": 100} | _STUDENT_ROLLS_IN),
+    "rehearsal": Entry("rehearsal", _ON_DATA | {"rehearsal_fraction": 0.25}),
+    "pretraining": Entry("offline pretraining", _ON_DATA | {"cql_coefficient": 1.0}),
+    "dqfd": Entry("DQfD", _MARGIN | {"n_step": 1}),
+    "qdagger": Entry("QDagger", {}),
+    "dagger": Entry("DAgger", {"td_coefficient": 0.0, "weaning": "constant"}),
+    "q_learning_dagger": Entry("Q-learning + DAgger", {"weaning": "constant"}),
+    "qdagger_bound": Entry("QDagger, weaned on a bound", {"weaning": "lower_bound"}),
+    "qdagger_reversible": Entry("QDagger, reversible", {"weaning_reversible": True}),
+    "qdagger_disagreement": Entry("QDagger, by disagreement", {"weaning": "disagreement"}),
+}
+COMPARED = tuple(METHODS)
+"""The paper's seven methods (tabula rasa and JSRL in two variants each), its two ablations, and QDagger with our rules of weaning."""
+PRIMARY = "qdagger_bound", "qdagger"
+"""The comparison of weaning rules that decides, ours and the paper's: chosen before its seeds are run."""
+
+METHODS |= {
+    "jsrl_1000": Entry("JSRL, roll-in, m = 1000", METHODS["jsrl"].settings | {"roll_in_steps": 1000}),
+    **{
+        f"rehearsal_{name}": Entry(
+            f"rehearsal, {title}", METHODS["rehearsal"].settings | {"rehearsal_fraction": fraction}
+        )
+        for name, title, fraction in (("16th", "1/16", 1 / 16), ("8th", "1/8", 1 / 8), ("half", "1/2", 1 / 2))
+    },
+    "qdagger_1_step": Entry("QDagger, n = 1", {"n_step": 1}),
+    "qdagger_cold": Entry("QDagger, temperature 0.1", {"teacher_temperature": 0.1, "student_temperature": 0.1}),
+    "qdagger_warm": Entry("QDagger, temperature 1", {"teacher_temperature": 1.0, "student_temperature": 1.0}),
+    "qdagger_best_action": Entry("QDagger, best action only", {"best_action_only": True}),
+    "dqfd_large_margin": Entry("DQfD, its own margin", METHODS["dqfd"].settings | {"elementwise_margin": False}),
+}
+
+
+def add(name: str, title: str, like: str = "qdagger", term: Term | None = None, **changes: Any) -> None:
+    """Adds a method of one's own to those that a benchmark knows by name.
+
+    Args:
+      name: new.
+      title: for the figures.
+      like: the method that it is but for `changes`.
+      term: a term that its loss has beside the others.
+      changes: hyperparameters of `QDagger`, or of the term; durations may be a `Share`.
+
+    Raises:
+      ValueError: the name is taken, or `like` is unknown.
+    """
+    if name in METHODS:
+        raise UserError(f"there is a method {name!r} already; take another name")
+    original = named(like)
+    METHODS[name] = Entry(title, original.settings | changes, term or original.term)
+
+
+def has_two_rates(name: str) -> bool:
+    """Whether a method's learning rate falls, from that in the offline phase or with lambda 1 to that after weaning.
+
+    Students that have neither a teacher's loss nor its data have one rate, and so have those that are never weaned.
+    """
+    values = presets.COMPARED | named(name).settings
+    from_nothing = values.get("weaning") == "none" and not values["offline_iterations"]
+    return not from_nothing and values.get("weaning") != "constant"
+
+
+def named(name: str) -> Entry:
+    """The method of that name. Raises ValueError, with the nearest names, where there is none."""
+    if name not in METHODS:
+        nearest = difflib.get_close_matches(name, METHODS, n=3, cutoff=0.3) or list(METHODS)
+        raise UserError(f"unknown method {name!r}; the nearest are {', '.join(nearest)}")
+    return METHODS[name]
+
+
+def setting(method: str, name: str) -> Any:
+    """What a method has of a setting: a number, a name, or a `Share`."""
+    own = presets.COMPARED | named(method).settings
+    return own[name] if name in own else declaration(QDagger, name).default
+
+
+def changes(name: str, agent_steps: int) -> dict[str, Any]:
+    """What a method changes of QDagger's settings for a student that plays `agent_steps`.
+
+    Raises ValueError where the name is unknown.
+    """
+    return resolved(presets.COMPARED | named(name).settings, agent_steps)
+
+
+def settings(name: str, agent_steps: int, **shared: Any) -> QDagger:
+    """A method's settings; `shared` are those that the methods of a comparison have in common, where it has none of its own.
+
+    Raises ValueError where the name is unknown or a setting is out of range.
+    """
+    term = named(name).term
+    cls = with_term(QDagger, term) if term else QDagger
+    return cls(**shared | changes(name, agent_steps))

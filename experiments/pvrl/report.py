@@ -1,0 +1,125 @@
+"""The tables of a comparison, as Markdown, from written results alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import methods
+import numpy as np
+import searches
+from results import Results, label
+
+from purejaxrrl.evaluation import statistics
+
+
+def markdown(results: Results) -> str:
+    """Final scores by game and together, the differences of pairs, and the checksums that they were made with."""
+    parts = [_game_table(results), _aggregate_table(results), _subsets_table(results)]
+    parts += [_primary(results), _differences_table(results), _notes(results)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _cell(scores: np.ndarray, statistic: Any = statistics.interquartile_mean) -> str:
+    low, high = statistics.stratified_bootstrap_interval(scores, statistic)
+    return f"{statistic(scores):.2f} ({low:.2f} to {high:.2f})"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows))
+
+
+def _game_table(results: Results) -> str:
+    rows = []
+    for method in results.methods:
+        cells = [_cell(results.game_scores(game, method)[:, -1:]) for game in results.games]
+        rows.append([results.titles[method], *cells])
+    return _table(["method", *(label(results, game) for game in results.games)], rows)
+
+
+def _aggregate_table(results: Results) -> str:
+    summaries = statistics.interquartile_mean, statistics.median, statistics.mean, statistics.optimality_gap
+    has_qdagger = "qdagger" in results.methods
+    rows = []
+    for method in results.methods:
+        final = results.scores(method)[..., -1]
+        cells = [_cell(final, statistic) for statistic in summaries]
+        low, high = statistics.stratified_bootstrap_interval(final, statistics.share_of_tasks_above)
+        cells.append(f"{statistics.share_of_tasks_above(final):.0%} ({low:.0%} to {high:.0%})")
+        if has_qdagger:
+            cells.append("" if method == "qdagger" else _improvement(results.scores("qdagger")[..., -1], final))
+        rows.append([results.titles[method], *cells])
+    titles = ["all games", "IQM", "median", "mean", "optimality gap", "games above the teacher"]
+    return _table([*titles, *["P(QDagger is better)"] * has_qdagger], rows)
+
+
+def _improvement(ours: np.ndarray, theirs: np.ndarray) -> str:
+    low, high = statistics.stratified_bootstrap(statistics.probability_of_improvement, ours, theirs)
+    return f"{statistics.probability_of_improvement(ours, theirs):.2f} ({low:.2f} to {high:.2f})"
+
+
+def _subsets(results: Results) -> dict[str, list[str]]:
+    """All games, and those that the last search of settings saw and did not see, where these are others."""
+    seen = [game for game in results.games if game in searches.LAST_SEARCHED]
+    rest = [game for game in results.games if game not in seen]
+    subsets = {f"all {len(results.games)} games": results.games}
+    if seen and rest:
+        subsets[f"the {len(seen)} of the last search"] = seen
+        subsets[f"{', '.join(rest)} alone"] = rest
+    return subsets
+
+
+def _subsets_table(results: Results) -> str:
+    subsets = _subsets(results)
+    if len(subsets) == 1:
+        return ""
+    places = [[results.games.index(game) for game in games] for games in subsets.values()]
+    rows = [
+        [results.titles[method], *(_cell(results.scores(method)[:, place, -1]) for place in places)]
+        for method in results.methods
+    ]
+    return _table(["IQM", *subsets], rows)
+
+
+def _difference(results: Results, method: str, other: str, games: Sequence[str]) -> str:
+    difference, low, high = statistics.paired_difference(*results.pairs(method, other, games))
+    return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _differences_table(results: Results) -> str:
+    others = [method for method in results.methods if method != "qdagger"]
+    if "qdagger" not in results.methods or not others:
+        return ""
+    columns = {game: [game] for game in results.games} | _subsets(results)
+    rows = [
+        [results.titles[method], *(_difference(results, "qdagger", method, games) for games in columns.values())]
+        for method in others
+    ]
+    return _table(["QDagger minus", *columns], rows)
+
+
+def _primary(results: Results) -> str:
+    """The one comparison that was chosen before it was run."""
+    ours, papers = methods.PRIMARY
+    if not {ours, papers} <= set(results.methods):
+        return ""
+    found = _difference(results, ours, papers, results.games)
+    return f"Primary comparison: {results.titles[ours]} minus {results.titles[papers]}, all {len(results.games)} games: {found}."
+
+
+def _notes(results: Results) -> str:
+    count = min(results.seeds(game) for game in results.games)
+    lines = [
+        f"Teacher-normalised scores after {results.shared['frames']:,} frames: IQM of the seeds, and all games together of "
+        f"{count} seeds each, with 95% stratified bootstrap intervals. Differences are of IQMs, of runs of the same seeds: pairs are "
+        f"resampled together, for each game apart. What such intervals cover: experiments/pvrl/coverage.py."
+    ]
+    partial = [method for method in results.titles if method not in results.methods]
+    if partial:
+        lines.append(f"Left out, as some game has no results of it: {', '.join(partial)}.")
+    for game in results.games:
+        about = results.about[game]
+        seeds = sorted(results.runs[game][results.methods[0]])
+        lines.append(
+            f"{game}: seeds {seeds[0]} to {seeds[-1]}; random {about['random_score']:.2f}, teacher {about['teacher_score']:.2f}; SHA-256 of "
+            f"the teacher {about['teacher_sha256'][:16]}, of its data {(about.get('data_sha256') or 'none')[:16]}."
+        )
+    return "\n\n".join(lines)

@@ -1,0 +1,46 @@
+"""Which search of settings saw which game: what a comparison of the methods cannot be called held out from."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from purejaxrrl.environments import minatar
+
+LAST_SEARCHED = "asterix", "breakout", "freeway", "seaquest"
+"""The games on which the methods' rates and coefficients were last searched."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """A search of settings, or a comparison after which some were changed.
+
+    what: was tried. methods: of which. games: on which. seeds: of the runs. where: its commit, or the command.
+    """
+
+    what: str
+    methods: str
+    games: Sequence[str]
+    seeds: str
+    where: str
+
+
+EARLIER = (
+    Search("rates and temperatures with the convolutional network", "QDagger", minatar.GAMES, "two each", "ab7a47f"),
+    Search("factors on all rates, 50,000 frames", "all", ("asterix", "breakout"), "100, 101", "3b9c310"),
+    Search("factors on both rates", "all", ("breakout", "space_invaders"), "100, 101", "6b0016b"),
+    Search("the rate after weaning", "QDagger, kickstarting, pretraining", ("asterix",), "100, 101", "6b0016b"),
+    Search("first comparison", "all", ("asterix", "breakout", "freeway", "space_invaders"), "0 to 5", "2b9df9e"),
+    Search("the rate after weaning", "all", LAST_SEARCHED, "100, 101", "26b0a20"),
+    Search("the rate with lambda 1", "all that have two", ("asterix", "breakout"), "100, 101", "26b0a20"),
+    Search("second comparison", "all", minatar.GAMES, "0 to 4", "c8ee3a1"),
+)  # fmt: skip
+"""Of the releases before; Seaquest was pgx's game in all of them."""
+
+
+def table(found: Sequence[Search]) -> str:
+    """Markdown: a row a search, a column a game."""
+    games = list(dict.fromkeys([*minatar.GAMES, *(game for search in found for game in search.games)]))
+    lines = [["what was looked at", "methods", "seeds", "commit", *games], ["---"] * (4 + len(games))]
+    for search in found:
+        saw = ["saw it" if game in search.games else "" for game in games]
+        lines.append([search.what, search.methods, search.seeds, search.where, *saw])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,63 @@
+"""Scores a teacher anew: more episodes than its card has, their standard error, or another environment.
+
+    python experiments/score_teacher.py                                           # the shipped Breakout teacher, 5,000 episodes
+    python experiments/score_teacher.py --teacher runs/my-teacher/teacher --write # and puts the scores on its card
+
+What is normalised by a card moves with its scores. A teacher's fingerprint, which its data and its students' streams depend on, does
+not.
+"""
+
+from purejaxrrl import streams, teachers
+from purejaxrrl.errors import UserError
+from purejaxrrl.runs import command_line, devices, experiment
+from purejaxrrl.streams import Purpose
+from purejaxrrl.students.hyperparameters import declaration, declare, option
+from purejaxrrl.students.settings import SIDE_BY_SIDE, ValueBased
+
+CARDS_EPSILON = declaration(ValueBased, "evaluation_epsilon").default
+
+
+@declare
+class Config:
+    environment: str = option("minatar/breakout", "name of the environment")
+    environment_options: str = option("", "options that the environment is made with, as name=value,name=value")
+    teacher: str = option("", "folder of the teacher; empty: the one that comes with the library")
+    episodes: int = option(
+        5_000, "number of episodes of each score, played side by side", minimum=2, maximum=SIDE_BY_SIDE
+    )
+    epsilon: float = option(
+        CARDS_EPSILON, "chance of a random action of the teacher in these episodes", minimum=0, maximum=1
+    )
+    seed: int = option(0, "seed of the episodes", minimum=0)
+    write: bool = option(False, "put the scores on the teacher's card; its parameters stay as they are")
+
+    def __post_init__(self):
+        if self.write and self.epsilon != CARDS_EPSILON:
+            raise UserError(
+                f"epsilon is {self.epsilon}; scores on a card are of {CARDS_EPSILON}: leave out --epsilon or --write"
+            )
+
+
+def main() -> None:
+    devices.use_cores()
+    with command_line.user_errors("the same command starts again"):
+        (config,) = command_line.parse((Config,), __doc__)
+        path = config.teacher or teachers.shipped(config.environment)
+        teacher, environment = teachers.load(path), experiment.make(config)
+        teachers.check_fits(teacher, environment)
+        before = teacher.card
+        key = streams.root(config.seed, Purpose.CARD)
+        teacher = teachers.scored_anew(key, teacher, environment, epsilon=config.epsilon, episodes=config.episodes)
+        if config.write:
+            teachers.save_card(path, teacher)
+    card = teacher.card
+    print(f"{environment.name}: {config.episodes:,} episodes, {path}{', card written' if config.write else ''}")
+    for name, mean, error, was in (
+        ("teacher", card.score, card.score_error, before.score),
+        ("random policy", card.random_score, card.random_score_error, before.random_score),
+    ):
+        print(f"{name:14} {mean:8.3f} +- {error:.3f} (its card had {was:.3f} of {before.evaluation_episodes:,})")
+
+
+if __name__ == "__main__":
+    main()

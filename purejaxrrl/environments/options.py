@@ -1,0 +1,74 @@
+"""An environment's options as text, from a command line, and as data, for cards and fingerprints.
+
+They are the fields of a frozen dataclass, the class' `settings_type`, which checks their ranges.
+"""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Collection
+from typing import Any
+
+import pydantic
+
+from purejaxrrl.errors import UserError
+
+
+def non_default(settings: Any) -> dict[str, Any]:
+    """The fields of `settings` that have another value than their default, as JSON holds them: tuples as lists."""
+    changed = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value != field.default:
+            value = float(value) if isinstance(field.default, float) else value
+            changed[field.name] = list(value) if isinstance(value, tuple) else value
+    return changed
+
+
+def check_names(environment: str, settings_type: type, names: Collection[str]) -> None:
+    """Raises ValueError, with the nearest ones, where a name is none of the environment's options."""
+    known = [field.name for field in dataclasses.fields(settings_type)]
+    for name in names:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known
+            raise UserError(f"{environment} has no option {name!r}; the nearest are {', '.join(nearest)}")
+
+
+def split(text: str) -> dict[str, str]:
+    """`"a=1,b=true"` as names and values, both text. Raises ValueError where it is not of that form."""
+    values: dict[str, str] = {}
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not (name and equals and value):
+            raise UserError(f"environment option {item!r} is not of the form name=value")
+        if name in values:
+            raise UserError(f"environment option {name!r} is given twice: {values[name]} and {value}")
+        values[name] = value
+    return values
+
+
+def typed(environment: str, settings_type: type, values: dict[str, str]) -> dict[str, Any]:
+    """The values as the fields of `settings_type` have them; several, one for each game, are joined by "+".
+
+    Raises:
+      ValueError: a name is unknown, or a value has another type or is out of range.
+    """
+    check_names(environment, settings_type, values)
+    types = typing.get_type_hints(settings_type)
+    options = {name: _value(name, types[name], value) for name, value in values.items()}
+    settings_type(**options)
+    return options
+
+
+def untyped(values: dict[str, str]) -> dict[str, Any]:
+    """The values as what they look like: a truth value, an integer, a number, or text."""
+    return {name: _value(name, int | float | bool | str, value) for name, value in values.items()}
+
+
+def _value(name: str, expected: Any, text: str) -> Any:
+    adapter = pydantic.TypeAdapter(expected)
+    try:
+        return adapter.validate_python(tuple(text.split("+"))) if "+" in text else adapter.validate_strings(text)
+    except pydantic.ValidationError:
+        wanted = getattr(expected, "__name__", None) or str(expected)
+        raise UserError(f"environment option {name} is {text!r}; it must be of type {wanted}") from None

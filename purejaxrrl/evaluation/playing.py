@@ -1,0 +1,96 @@
+"""Playing a policy's episodes to their ends, to score it."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from purejaxrrl.environments.base import Environment
+from purejaxrrl.errors import UserError
+from purejaxrrl.replay.acting import Policy, fire_after, fire_at_first, reset
+
+
+@struct.dataclass
+class Episodes:
+    """Whole episodes of N environments, all `[N]`.
+
+    returns: float32, the sum of their undiscounted returns.
+    number: int32, how many they are.
+    steps: int32, how many agent steps they took together.
+    """
+
+    returns: chex.Array
+    number: chex.Array
+    steps: chex.Array
+
+    @property
+    def mean_return(self) -> chex.Array:
+        """Of an episode, float32 scalar."""
+        return self.returns.sum() / self.number.sum()
+
+
+def play(
+    key: chex.PRNGKey,
+    environment: Environment,
+    env_params: Any,
+    policy: Policy,
+    num_environments: int,
+    agent_steps: int = 1,
+    limit: int = 0,
+    fire_action: int | None = None,
+) -> Episodes:
+    """Plays `agent_steps` in all, an equal share in each environment and on to the end of the episode that is then running.
+
+    Dopamine's evaluation phase, side by side. Games cost alike, and short episodes, which vary most, are played in greater
+    number. As an environment stops at the end of an episode, the mean does not prefer short ones. With no more steps than
+    environments, each plays one episode. Consumes `key`.
+
+    Args:
+      limit: agent steps of each environment after which the running episodes count with what they have returned until then, so
+        that nobody waits for one that goes on and on; at least an environment's share. 0: all are played to their ends.
+      fire_action: taken at an episode's start and after a lost life, whatever the policy says; None: never.
+
+    Raises:
+      ValueError: the limit is below an environment's share.
+    """
+    reset_key, play_key = jax.random.split(key)
+    actors = reset(reset_key, environment, env_params, num_environments)
+    share = -(-agent_steps // num_environments)
+    if limit and limit < share:
+        raise UserError(f"the limit of {limit} agent steps is below the {share} that each environment plays; raise it")
+    none = jnp.zeros(num_environments, jnp.int32)
+
+    def is_playing(carry):
+        return carry[4].any()
+
+    def step(carry):
+        key, steps, observation, state, playing, running, episodes, fire = carry
+        key, policy_key, step_key = jax.random.split(key, 3)
+        actions = policy(policy_key, observation)
+        if fire is not None:
+            actions = jnp.where(fire.due, fire_action, actions)
+        observation, state, reward, terminated, truncated, info = jax.vmap(environment.step, in_axes=(0, 0, 0, None))(
+            jax.random.split(step_key, num_environments), state, actions, env_params
+        )
+        done = terminated | truncated
+        if fire is not None:
+            fire = fire_after(fire, info["lives"], info.get("restarted", done))
+        if limit:
+            done |= steps + 1 >= limit
+        running = running + reward
+        episodes = Episodes(
+            returns=episodes.returns + jnp.where(done & playing, running, 0.0),
+            number=episodes.number + (done & playing),
+            steps=episodes.steps + playing,
+        )
+        playing = playing & ~(done & (steps + 1 >= share))
+        return key, steps + 1, observation, state, playing, jnp.where(done, 0.0, running), episodes, fire
+
+    carry = (
+        play_key, jnp.int32(0), actors.observation, actors.state, jnp.ones(num_environments, jnp.bool_),
+        jnp.zeros(num_environments), Episodes(jnp.zeros(num_environments), none, none),
+        None if fire_action is None else fire_at_first(num_environments),
+    )  # fmt: skip
+    return jax.lax.while_loop(is_playing, step, carry)[6]

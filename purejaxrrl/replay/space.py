@@ -1,0 +1,80 @@
+"""Whether a ring fits the memory that there is, asked before it is allocated."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from purejaxrrl.errors import UserError
+from purejaxrrl.replay.ring import ReplayMemory
+
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def size(tree: Any) -> int:
+    """Bytes of a pytree of arrays, or of their shapes."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def available_bytes(devices: int = 1) -> int | None:
+    """Bytes that so many local devices can still allocate together; None where that cannot be known.
+
+    CPU devices share the machine's memory, of which a control group may allow less.
+    """
+    used = jax.local_devices()[:devices]
+    if used[0].platform == "cpu":
+        return _available_to_the_process()
+    stats = [device.memory_stats() for device in used]
+    if not all(stats):
+        return None
+    return devices * min(each["bytes_limit"] - each["bytes_in_use"] for each in stats)
+
+
+def check_space(memory: ReplayMemory, rings: int = 1, beside: int = 0, available: int | None = None) -> None:
+    """Raises UserError where rings of that layout do not fit, with the bytes asked for, those there, and the largest that fits.
+
+    Args:
+      rings: how many there are to be, of runs trained side by side.
+      beside: bytes of what else is kept: learners, the teacher's data.
+      available: `available_bytes` unless given; nothing is checked where that is not known.
+    """
+    available = available_bytes() if available is None else available
+    transition = size(jax.eval_shape(memory.init)) // memory.capacity
+    asked = rings * memory.capacity * transition
+    if available is None or asked + beside <= available:
+        return
+    row = memory.num_environments
+    largest = max(available - beside, 0) // (rings * transition) // row * row
+    several = f"{rings} rings of {memory.capacity:,} transitions take" if rings > 1 else (
+        f"a ring of {memory.capacity:,} transitions takes"
+    )  # fmt: skip
+    least = (memory.max_n_step + memory.codec.history + 1) * row
+    remedy = f"take a capacity of at most {largest}" if largest >= least else "no ring fits"
+    if rings > 1:
+        remedy += ", or fewer seeds"
+    raise UserError(
+        f"{several} {asked:,} bytes ({transition:,} each) beside {beside:,} of other data, and {available:,} are available; {remedy}"
+    )
+
+
+def _available_to_the_process() -> int | None:
+    found = [_available_to_the_machine(), _left_to_the_group()]
+    return min((bytes for bytes in found if bytes is not None), default=None)
+
+
+def _available_to_the_machine() -> int | None:
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+    except OSError:  # no Linux
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _left_to_the_group() -> int | None:
+    try:
+        limit, current = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no group, or no limit: "max"
+        return None
+    return limit - current

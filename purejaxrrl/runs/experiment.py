@@ -1,0 +1,255 @@
+"""What a program that trains students from a teacher is made of: its options, and everything that they name, checked and loaded."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import purejaxrrl
+from purejaxrrl import environments, replay, streams, teachers
+from purejaxrrl.environments.base import Environment, options_of
+from purejaxrrl.errors import UserError
+from purejaxrrl.files import atomic
+from purejaxrrl.runs import identity, memory, run_folder
+from purejaxrrl.streams import Purpose
+from purejaxrrl.students import hyperparameters, qdagger
+from purejaxrrl.students.hyperparameters import LARGEST, declare, option
+from purejaxrrl.students.settings import SIDE_BY_SIDE, QDagger
+from purejaxrrl.students.student import described
+from purejaxrrl.teachers import datasets
+
+_RUNS = "runs"
+MOST_SEEDS = 10_000
+COLLECTED = 100_000
+"""Transitions of a teacher's data where no number is asked for."""
+OUTPUT_HELP = "an earlier run there is moved aside; empty: runs/PROGRAM/ENVIRONMENT"
+
+
+@declare
+class Options:
+    """What is asked of a program beside hyperparameters."""
+
+    environment: str = option(
+        "minatar/breakout", "name of the environment, for example minatar/breakout, atari/pong or gymnax/CartPole-v1"
+    )
+    environment_options: str = option("", "options that the environment is made with, as name=value,name=value")
+    teacher: str = option("", "folder of the teacher; empty: the one that comes with the library")
+    teacher_fires: bool = option(
+        False,
+        "press FIRE for the teacher at an episode's start and after every lost life, as is done anyway where its card says so",
+    )
+    scoring_episodes: int = option(
+        100,
+        "episodes in which a teacher is scored anew where its environment had other options",
+        minimum=1,
+        maximum=SIDE_BY_SIDE,
+    )
+    data: str = option(
+        "",
+        "folder of the teacher's data, collected there if it does not exist; empty: beside the teacher or in runs/data",
+    )
+    data_transitions: int = option(
+        0,
+        f"transitions of the teacher's data, the last ones where there are more; 0: all that are there, or {COLLECTED:,} are collected",
+        minimum=0,
+    )
+    data_epsilon: float = option(
+        0.01, "chance of a random action while the teacher's data are collected", minimum=0, maximum=1
+    )
+    output: str = option("", f"folder to write to; {OUTPUT_HELP}")
+    resume: bool = option(False, "continue the run in --output")
+    seed: int = option(0, "seed of the first run; further runs have the numbers after it", minimum=0)
+    seeds: int = option(4, "number of runs trained side by side, each with its own seed", minimum=1, maximum=MOST_SEEDS)
+
+    def __post_init__(self):
+        check_seeds(self.seed, self.seeds)
+
+    @property
+    def seed_numbers(self) -> list[int]:
+        return list(range(self.seed, self.seed + self.seeds))
+
+
+def check_seeds(seed: int, seeds: int) -> None:
+    """Raises ValueError where a run's seed would be none that a key can be made of."""
+    if seed + seeds - 1 > LARGEST:
+        raise UserError(f"seed is {seed} and seeds {seeds}; seeds are at most {LARGEST}")
+
+
+class Experiment(NamedTuple):
+    """What runs are made of. `data` is None where nothing learns from the teacher's."""
+
+    environment: Environment
+    teacher: teachers.Teacher
+    data: datasets.Dataset | None
+    program: qdagger.Program
+
+    def start(self, program: str, options: Options, leave_out: Sequence[str] = ()) -> run_folder.RunFolder:
+        """The folder to write to, which is `program`'s alone; an earlier run in it is moved aside, or resumed.
+
+        leave_out: hyperparameters in which its runs differ.
+        """
+        settings = effective(options, self.program.settings, leave_out)
+        data_sha256 = self.data.fingerprint() if self.data else None
+        return open_folder(
+            options, identity.of_run(program, self.environment.name, settings, self.teacher, data_sha256)
+        )
+
+
+def prepare(options: Options, settings: QDagger, num_runs: int | None = None) -> Experiment:
+    """Everything that runs of those settings need; what is wrong is found before anything is compiled or moved.
+
+    num_runs: how many are trained side by side; as many as there are seeds unless given.
+
+    Raises ValueError where something does not fit or cannot be loaded, and OSError where nothing can be written.
+    """
+    check_output(options)
+    teacher = load_teacher(options)
+    environment = make(options)
+    teacher = fitted(options, teacher, environment, settings.evaluation_epsilon)
+    student = described(settings, environment, environment.default_params)
+    memory.check_runs(settings, environment, student, options.seeds if num_runs is None else num_runs)
+    data = load_data(options, settings, environment, teacher) if settings.needs_data else None
+    return Experiment(
+        environment, teacher, data, qdagger.program(settings, environment, teacher, data, student=student)
+    )
+
+
+def check_output(options: Any) -> None:
+    """Raises OSError or ValueError where nothing can be written to the output: before anything is made or collected for it."""
+    if options.output:
+        run_folder.read_identity(options.output)
+    atomic.check_writable(options.output or _RUNS)
+
+
+def make(options: Any) -> Environment:
+    """The environment that `options.environment` and `options.environment_options` say."""
+    given = environments.parse_options(options.environment, options.environment_options)
+    return purejaxrrl.make(options.environment, **given)
+
+
+def load_teacher(options: Options) -> teachers.Teacher:
+    """The teacher that the options name.
+
+    A wrong name or another game's teacher is found before an environment is made, which may take long.
+    """
+    environments.parse_options(options.environment, options.environment_options)
+    teacher = teachers.load(options.teacher or teachers.shipped(options.environment))
+    if not options.environment.startswith("gymnax/"):  # whose own names do not say where they are from
+        teachers.check_trained_on(teacher, options.environment)
+    if options.teacher_fires:
+        teacher = dataclasses.replace(teacher, card=dataclasses.replace(teacher.card, fire_after_life_loss=True))
+    return teacher
+
+
+def fitted(options: Options, teacher: teachers.Teacher, environment: Environment, epsilon: float) -> teachers.Teacher:
+    """The teacher, scored anew where the environment has other options than its card's.
+
+    Raises UserError where it is none for the environment.
+    """
+    teachers.check_fits(teacher, environment)
+    if not teachers.preprocessing.differences(teacher.card.environment_options, environment):
+        return teacher
+    print(f"scoring the teacher and the random policy anew in {options.scoring_episodes} episodes of this environment")
+    key = streams.root(0, Purpose.CARD)
+    teacher = teachers.scored_anew(key, teacher, environment, epsilon=epsilon, episodes=options.scoring_episodes)
+    teachers.check_fits(teacher, environment)
+    return teacher
+
+
+def load_data(
+    options: Options, settings: QDagger, environment: Environment, teacher: teachers.Teacher
+) -> datasets.Dataset:
+    """The teacher's data: from `options.data`, beside the teacher, or collected now and kept for the next run.
+
+    Where a number of transitions is asked for, it is that number, wherever they come from.
+
+    Raises ValueError where they are damaged, another teacher's, fewer than asked for, or too few to draw a batch from.
+    """
+    folder = _data_folder(options, settings, environment, teacher)
+    if folder.exists() and not _is_empty(folder):
+        data = datasets.load(folder, teacher)
+        if data.environment_options != options_of(environment):
+            raise UserError(
+                f"{folder} holds data of {environment.name} made with the options {data.environment_options or 'of the default'}; "
+                f"give the same --environment-options, or another --data"
+            )
+        return _as_many(options, data, folder)
+    atomic.check_writable(folder)
+    transitions = options.data_transitions or COLLECTED
+    layout = replay.memory_for(
+        environment, environment.default_params, transitions, settings.num_environments, 1, environment.num_actions
+    )  # fmt: skip
+    replay.check_space(layout)
+    print(f"teacher data: collecting {transitions:,} transitions, kept in {folder}")
+    data = datasets.collect(
+        streams.of_teacher(streams.root(0, Purpose.TEACHER_DATA), teacher.fingerprint()),
+        environment,
+        teacher,
+        transitions,
+        epsilon=options.data_epsilon,
+        num_environments=settings.num_environments,
+    )
+    datasets.save(folder, data, teacher)
+    return data
+
+
+def _as_many(options: Options, data: datasets.Dataset, folder: Path) -> datasets.Dataset:
+    """As many of the data as are asked for, the last ones. Raises ValueError where there are fewer."""
+    there, wanted = data.memory.capacity, options.data_transitions
+    if wanted // data.memory.num_environments > data.memory.rows:
+        raise UserError(
+            f"{folder} holds {there:,} transitions, and --data-transitions asks for {wanted:,}; ask for at most these (0: all), or give "
+            f"another --data"
+        )
+    if wanted:
+        data = datasets.last(data, wanted)
+    number = data.memory.capacity
+    which = "all that are there" if number == there else f"the last of {there:,} there"
+    print(f"teacher data: {number:,} transitions from {folder}, {which}")
+    return data
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _data_folder(options: Options, settings: QDagger, environment: Environment, teacher: teachers.Teacher) -> Path:
+    if options.data:
+        return Path(options.data)
+    beside = Path(options.teacher).with_name("teacher_data") if options.teacher else None
+    if beside and beside.exists():
+        return beside
+    numbers = f"{options.data_transitions or COLLECTED}-{settings.num_environments}-{options.data_epsilon}"
+    if teacher.card.fire_after_life_loss:
+        numbers += "-fire"
+    if made_with := options_of(environment):
+        numbers += "-" + "-".join(f"{name}={value}" for name, value in sorted(made_with.items()))
+    return Path("runs/data") / environment.name / f"{teacher.fingerprint()[:12]}-{numbers}"
+
+
+def effective(options: Any, settings: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Options and hyperparameters, given or not, and the loss's terms, without what does not change the results."""
+    without = {
+        "output",
+        "resume",
+        "data",
+        "data_transitions",
+        "data_epsilon",  # the data's checksum says it
+        "preset",  # the values do
+        *leave_out,
+    }
+    values = hyperparameters.as_dict(options) | hyperparameters.as_dict(settings)
+    terms = [term.identity() for term in settings.terms]
+    return {name: value for name, value in values.items() if name not in without} | {"terms": terms}
+
+
+def open_folder(options: Any, identity: dict[str, Any]) -> run_folder.RunFolder:
+    """The folder `options.output`, or one named after program and environment, of that run; says where an earlier run went."""
+    default = Path(_RUNS) / identity["program"] / identity["environment"].replace("/", "-")
+    path = Path(options.output or default)
+    if options.resume and run_folder.read_identity(path) is None:
+        print(f"there is nothing to resume in {path}; the run starts there")
+    folder = run_folder.RunFolder(path, identity, options.resume)
+    if folder.moved_to:
+        print(f"the earlier run in {folder.path} is now in {folder.moved_to}")
+    return folder

@@ -1,0 +1,34 @@
+"""Whether the runs that are asked for fit into memory, before data are collected for them and a machine is brought to a standstill."""
+
+import functools
+
+import jax
+
+from purejaxrrl import replay
+from purejaxrrl.environments.base import Environment
+from purejaxrrl.replay import acting, space
+from purejaxrrl.students.settings import ValueBased
+from purejaxrrl.students.student import Student, init_learner
+
+
+def of_run(settings: ValueBased, environment: Environment, student: Student) -> tuple[replay.ReplayMemory, int]:
+    """The ring of a run, and the bytes of what it keeps beside it: its learner, and the environments that it plays and is scored in."""
+    params = environment.default_params
+    ring = replay.memory_for(
+        environment,
+        params,
+        settings.capacity,
+        settings.num_environments,
+        settings.max_n_step,
+        teacher_outputs=environment.num_actions if settings.learns_from_teacher else 0,
+    )
+    made = [functools.partial(init_learner, jax.random.key(0), student, settings)]
+    for number in (settings.num_environments, settings.evaluation_environments):
+        made.append(functools.partial(acting.reset, jax.random.key(0), environment, params, number))
+    return ring, sum(space.size(jax.eval_shape(function)) for function in made)
+
+
+def check_runs(settings: ValueBased, environment: Environment, student: Student, num_runs: int) -> None:
+    """Raises UserError where that many runs do not fit the local devices."""
+    ring, beside = of_run(settings, environment, student)
+    replay.check_space(ring, num_runs, num_runs * beside, space.available_bytes(jax.local_device_count()))

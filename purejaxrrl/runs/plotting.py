@@ -1,0 +1,211 @@
+"""Pictures of results: learning curves with their teacher, sweeps as curves and a heat map, and agents playing."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from purejaxrrl.environments.base import Environment
+from purejaxrrl.evaluation import statistics
+from purejaxrrl.runs.drawing import Figure, colormaps
+from purejaxrrl.teachers import Teacher
+
+_STUDENT, _TEACHER, _RANDOM, _LAMBDA = "#1f6fb4", "#333333", "0.6", "#d9822b"
+_COEFFICIENT = "weaning coefficient λ"
+
+
+def learning_curve(rows: Sequence[dict[str, Any]], title: str) -> Figure:
+    """The students' normalised score and lambda against agent steps, the offline phase to the left of 0.
+
+    Both have one scale: lambda is 1 where a score is the teacher's, and 0 where it is the random policy's.
+
+    Args:
+      rows: of the metrics: phase, iteration, seed, agent_steps, score, lambda.
+    """
+    times, scores = _by_iteration(rows, "score")
+    _, coefficients = _by_iteration(rows, "lambda")
+    figure = Figure(figsize=(7.5, 4.4), layout="constrained")
+    axes = figure.subplots()
+    _teacher_and_random(axes)
+    low, middle, high = _iqm_band(scores)
+    axes.fill_between(times, low, high, color=_STUDENT, alpha=0.2, linewidth=0)
+    axes.plot(
+        times, middle, color=_STUDENT, marker="o", markersize=3.5, label=f"student, IQM of {scores.shape[1]} seeds"
+    )
+    if times[0] < 0:
+        axes.axvspan(times[0], 0, color="0.93", zorder=0)
+        axes.text(times[0], 0.985, " offline", transform=axes.get_xaxis_transform(), va="top", color="0.4")
+    axes.plot(
+        times,
+        coefficients.mean(1),
+        color=_LAMBDA,
+        linewidth=1.5,
+        drawstyle="steps-pre",
+        label=f"{_COEFFICIENT} (right)",
+    )
+    axes.set(
+        xlabel="agent steps of the student",
+        ylabel="teacher-normalised score",
+        title=title,
+        ylim=(min(0.0, low.min()) - 0.05, max(1.0, high.max()) + 0.05),
+    )
+    axes.xaxis.set_major_formatter(_thousands)
+    right = axes.secondary_yaxis("right")
+    right.set_yticks([0.0, 0.5, 1.0])
+    right.set_ylabel(_COEFFICIENT, color=_LAMBDA)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+    axes.spines["top"].set_visible(False)
+    return figure
+
+
+def _teacher_and_random(axes: Any) -> None:
+    """The lines of the normalised scores 1 and 0."""
+    axes.axhline(1.0, color=_TEACHER, linestyle="--", linewidth=1.2, label="teacher")
+    axes.axhline(0.0, color=_RANDOM, linestyle=":", linewidth=1.2, label="random policy")
+
+
+def _by_iteration(rows: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Times `[iterations]` in agent steps (the offline iterations before 0) and values `[iterations, seeds]`."""
+    seeds = sorted({row["seed"] for row in rows})
+    moments = list(dict.fromkeys((row["phase"], row["iteration"], row["agent_steps"]) for row in rows))
+    values = {(row["phase"], row["iteration"], row["seed"]): row[name] for row in rows}
+    offline = sum(phase == "offline" for phase, _, _ in moments)
+    spacing = max((steps for _, _, steps in moments), default=1) / max(len(moments) - offline, 1) * 0.4
+    times = [steps if phase == "online" else (iteration - offline) * spacing for phase, iteration, steps in moments]
+    return np.array(times, float), np.array(
+        [[values[phase, iteration, seed] for seed in seeds] for phase, iteration, _ in moments]
+    )
+
+
+def _iqm_band(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Low end, IQM and high end for each row of `[iterations, seeds]`."""
+    intervals = [statistics.stratified_bootstrap_interval(row[:, None], replications=500) for row in scores]
+    middle = [statistics.interquartile_mean(row) for row in scores]
+    return np.array([low for low, _ in intervals]), np.array(middle), np.array([high for _, high in intervals])
+
+
+def sweep(rows: Sequence[dict[str, Any]], title: str) -> Figure:
+    """A sweep's learning curves and lambda by schedule, and the final scores as a heat map.
+
+    Args:
+      rows: of the metrics, with `schedule`, `coefficient` and `temperature` for each run.
+    """
+    schedules = list(dict.fromkeys(row["schedule"] for row in rows))
+    settings = list(dict.fromkeys((row["coefficient"], row["temperature"]) for row in rows))
+    figure = Figure(figsize=(11, 7.2), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=(1, 0.9))
+    curves, weanings, heat = (
+        figure.add_subplot(grid[0, 0]),
+        figure.add_subplot(grid[0, 1]),
+        figure.add_subplot(grid[1, :]),
+    )
+    for number, schedule in enumerate(schedules):
+        chosen = [row for row in rows if row["schedule"] == schedule]
+        numbered = [row | {"seed": (row["coefficient"], row["temperature"], row["seed"])} for row in chosen]
+        colour = colormaps["tab10"](number % 10)
+        times, scores = _by_iteration(numbered, "score")
+        low, middle, high = _iqm_band(scores)
+        curves.fill_between(times, low, high, color=colour, alpha=0.12, linewidth=0)
+        curves.plot(times, middle, color=colour, label=schedule)
+        times, coefficients = _by_iteration(numbered, "lambda")
+        weanings.plot(times, coefficients.mean(1), color=colour, drawstyle="steps-pre")
+    _teacher_and_random(curves)
+    curves.set(
+        xlabel="agent steps", ylabel="teacher-normalised score", title=f"{title}: IQM over the other settings and seeds"
+    )
+    weanings.set(
+        xlabel="agent steps", ylabel=_COEFFICIENT, title="mean of the other settings and seeds", ylim=(0, 1.05)
+    )
+    for axes in (curves, weanings):
+        axes.xaxis.set_major_formatter(_thousands)
+        axes.spines[["top", "right"]].set_visible(False)
+    curves.legend(fontsize="small", framealpha=0.8, edgecolor="none")
+    _heat_map(figure, heat, rows, schedules, settings)
+    return figure
+
+
+def _heat_map(
+    figure: Figure, axes: Any, rows: Sequence[dict[str, Any]], schedules: list[str], settings: list[tuple]
+) -> None:
+    """Mean final score: schedules down, (coefficient, temperature) across."""
+    moment = rows[-1]["phase"], rows[-1]["iteration"]
+    last = [row for row in rows if (row["phase"], row["iteration"]) == moment]
+    means = np.array(
+        [
+            [
+                np.mean(
+                    [
+                        row["score"]
+                        for row in last
+                        if (row["schedule"], row["coefficient"], row["temperature"]) == (schedule, *setting)
+                    ]
+                )
+                for setting in settings
+            ]
+            for schedule in schedules
+        ]
+    )
+    image = axes.imshow(means, aspect="auto", cmap="viridis")
+    axes.set_xticks(
+        range(len(settings)), [f"{coefficient:g}, T = {temperature:g}" for coefficient, temperature in settings]
+    )
+    axes.set_yticks(range(len(schedules)), schedules)
+    axes.set(xlabel="distillation coefficient, temperature", title="final teacher-normalised score, mean over seeds")
+    threshold = (means.min() + means.max()) / 2
+    for (row, column), value in np.ndenumerate(means):
+        axes.text(
+            column, row, f"{value:.2f}", ha="center", va="center", color="white" if value < threshold else "black"
+        )
+    figure.colorbar(image, ax=axes)
+
+
+def _thousands(value: float, _: int) -> str:
+    """An axis label; what lies before 0 is the offline phase, which has no agent steps."""
+    return f"{value / 1000:g}k" if value > 0 else "0" if value == 0 else ""
+
+
+def animate(
+    path: str | os.PathLike,
+    key: chex.PRNGKey,
+    environment: Environment,
+    params: Any,
+    player: Teacher,
+    max_steps: int = 400,
+    milliseconds: int = 60,
+) -> bool:
+    """Writes a GIF of one greedy episode (its first `max_steps` agent steps); consumes `key`.
+
+    Returns False, and writes nothing, where observations are not boolean images `[height, width, channels]`.
+    """
+    reset_key, play_key = jax.random.split(key)
+    observation, state = jax.jit(environment.reset)(reset_key, params)
+    if observation.ndim != 3 or observation.dtype != jnp.bool_:
+        return False
+
+    def step(carry, key):
+        observation, state, playing = carry
+        action = player.apply(player.params, observation[None])[0].argmax()
+        following, state, _, terminated, truncated, _ = environment.step(key, state, action, params)
+        return (following, state, playing & ~(terminated | truncated)), (observation, playing)
+
+    _, (frames, shown) = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys))(
+        (observation, state, jnp.bool_(True)), jax.random.split(play_key, max_steps)
+    )
+    images = [Image.fromarray(grid_image(frame)) for frame in np.asarray(frames)[np.asarray(shown)]]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
+    return True
+
+
+def grid_image(channels: np.ndarray, scale: int = 24) -> np.ndarray:
+    """A boolean image `[height, width, channels]` as uint8 RGB: a colour a channel, the last on top, black for none."""
+    count = channels.shape[-1]
+    palette = np.vstack(
+        [[0, 0, 0], (np.array(colormaps["turbo"](np.linspace(0.08, 0.95, count)))[:, :3] * 255)]
+    ).astype(np.uint8)
+    topmost = (channels * (np.arange(count) + 1)).max(-1)
+    return palette[topmost].repeat(scale, 0).repeat(scale, 1)

@@ -1,0 +1,110 @@
+"""What a person sees while a run goes on: a bar with what is being done and the time left, and a line an iteration."""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich import progress_bar
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from purejaxrrl.runs.compilations import Compilations
+
+_RECENT = 3
+
+
+class ProgressBar:
+    """Counts work in updates of all runs, phase by phase.
+
+        with ProgressBar({"offline": 4_000, "online": 16_000}) as bar:
+            bar.begin("offline", 2_000, "offline iteration 1 of 2")
+            ...
+            seconds = bar.advance(line)
+
+    Compilation is no part of the pace: while there is some, the bar says so. Within an iteration the bar moves at the phase's
+    pace, up to the iteration's end. Where the output is not a terminal only the lines are printed, each with speed and time left.
+
+    Args:
+      total_updates, done_updates: by phase, what all iterations have and what a resumed run has done of it.
+    """
+
+    def __init__(self, total_updates: Mapping[str, int], done_updates: Mapping[str, int] | None = None):
+        self._total = dict(total_updates)
+        self._done = dict.fromkeys(self._total, 0) | dict(done_updates or {})
+        # Seconds an update of each iteration, without compilation. Every phase has its list: another thread reads them.
+        self._paces: dict[str, list[float]] = {phase: [] for phase in self._total}
+        self._phase, self._updates, self._what = next(iter(self._total)), 0, ""
+        self._compilations = Compilations()
+        self._last, self._compiled = time.perf_counter(), 0.0
+        self.console = Console(highlight=False, soft_wrap=True)
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> "ProgressBar":
+        self._open.enter_context(self._compilations)
+        if self.console.is_terminal:
+            self._open.enter_context(Live(self, console=self.console, transient=True, refresh_per_second=4))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._open.close()
+
+    def begin(self, phase: str, updates: int, what: str) -> None:
+        """An iteration of so many updates begins; `what` is said of it."""
+        self._phase, self._updates, self._what = phase, updates, what
+
+    def advance(self, line: str, agent_steps: int = 0) -> float:
+        """The iteration has ended, in which all runs together took `agent_steps`. Prints the line; returns its seconds."""
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        compiled = self._compilations.seconds
+        compiling, self._compiled = compiled - self._compiled, compiled
+        working = max(seconds - compiling, 1e-9)
+        self._done[self._phase] += self._updates
+        self._paces[self._phase].append(working / max(self._updates, 1))
+        speed = f"{self._updates / working:,.0f} updates/s"
+        if agent_steps:
+            speed += f", {agent_steps / working:,.0f} steps/s"
+        before = f"after {clock(compiling)} of compilation, " if compiling >= 1 else ""
+        self._updates, self._what = 0, ""
+        self.console.print(f"{line}  [dim]{before}{speed}, {clock(self._left())} left[/dim]")
+        return seconds
+
+    def __rich__(self) -> Table:
+        """The bar as it is now: rich asks for it several times a second."""
+        row = Table.grid(padding=(0, 1))
+        total, done = sum(self._total.values()), sum(self._done.values()) + self._guessed()
+        bar = progress_bar.ProgressBar(total=total, completed=done, width=40)
+        row.add_row(bar, self._status())
+        return row
+
+    def _status(self) -> str:
+        if self._compilations.running:
+            return f"compiling: {self._what}" if self._what else "compiling"
+        left = f"{clock(self._left())} left" if any(self._paces.values()) else ""
+        return ", ".join(filter(None, (self._what, left)))
+
+    def _pace(self, phase: str) -> float:
+        """Seconds an update: of the last iterations of that phase, or where it has none yet, of the other's."""
+        paces = self._paces[phase] or [pace for paces in self._paces.values() for pace in paces]
+        recent = paces[-_RECENT:]
+        return sum(recent) / len(recent) if recent else 0.0
+
+    def _guessed(self) -> float:
+        """Updates of the iteration that is going on."""
+        working = time.perf_counter() - self._last - (self._compilations.seconds - self._compiled)
+        pace = self._pace(self._phase)
+        return min(max(working, 0.0) / pace, self._updates) if pace else 0.0
+
+    def _left(self) -> float:
+        """Seconds until the end, without what is still to be compiled."""
+        remaining = {phase: self._total[phase] - self._done[phase] for phase in self._total}
+        seconds = sum(number * self._pace(phase) for phase, number in remaining.items())
+        return max(seconds - self._guessed() * self._pace(self._phase), 0.0)
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as 3:07."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    return f"{minutes}:{rest:02d}"

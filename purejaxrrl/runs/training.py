@@ -1,0 +1,222 @@
+"""The host's part in training students: many runs side by side, with progress, metrics on disk and checkpoints."""
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrrl import replay
+from purejaxrrl.evaluation import statistics
+from purejaxrrl.replay import space
+from purejaxrrl.runs import devices, run_folder
+from purejaxrrl.runs.progress import ProgressBar
+from purejaxrrl.streams import Purpose, stream
+from purejaxrrl.students import qdagger
+from purejaxrrl.students.hyperparameters import as_arrays, check_same_program, offline_part, stack
+from purejaxrrl.students.settings import ValueBased
+from purejaxrrl.students.weaning import no_evidence, weaning_coefficient
+from purejaxrrl.teachers import Card
+from purejaxrrl.teachers.datasets import Dataset
+
+_FIRST_COLUMNS = "score", "mean_return", "episodes", "lambda", "learning_rate"
+
+
+def run(
+    program: qdagger.Program,
+    settings: Sequence[ValueBased],
+    seeds: Sequence[int],
+    labels: Sequence[dict[str, Any]],
+    folder: run_folder.RunFolder,
+    data: Dataset | None = None,
+    after_iteration: Callable[[int, qdagger.State, dict[str, np.ndarray]], None] | None = None,
+) -> qdagger.State:
+    """Trains all runs side by side, from the folder's last checkpoint if it has one; returns their stacked states.
+
+    Runs of one seed that differ only in what the online phase looks at share one offline phase.
+
+    Args:
+      settings, seeds, labels: one each for every run; the label's entries stand in its rows of the metrics.
+      data: the teacher's, where there is an offline phase or rehearsal.
+      after_iteration: called with the agent steps so far, the stacked states and the metrics `[runs, ...]`, of which those that are no
+        scalars are not in the folder, before that iteration's checkpoint: what it writes is written again by a run that is killed
+        between the two.
+
+    Raises:
+      ValueError: settings differ in something static, so that they need programs of their own.
+      run_folder.DivergenceError: a loss is not finite; the last checkpoint is from before that.
+    """
+    for each in settings:
+        check_same_program(program.settings, each)
+    runs = _Runs(program, settings, seeds, data)
+    done, state = runs.start(folder)
+    phases = list(runs.phases())
+    with ProgressBar(runs.updates_of(phases), runs.updates_of(phases[:done])) as bar:
+        for number, (phase, index) in list(enumerate(phases))[done:]:
+            iterations = getattr(program.settings, f"{phase}_iterations")
+            bar.begin(phase, runs.updates[phase], f"{phase} iteration {index + 1} of {iterations}")
+            state, metrics = runs.iteration(phase, index, state)
+            agent_steps = (index + 1) * program.settings.iteration_steps * (phase == "online")
+            losses = {name: value for name, value in metrics.items() if name.endswith("_loss")}
+            run_folder.check_finite(agent_steps, **losses)
+            stepped = agent_steps and len(settings) * program.settings.iteration_steps
+            seconds = bar.advance(_line(phase, index, metrics), stepped)
+            folder.rows += rows_of(metrics, labels, phase, index + 1, agent_steps, seconds)
+            if after_iteration:
+                after_iteration(agent_steps, state, metrics)
+            rows = (index + 1) * program.settings.schedule.rows_per_iteration * (phase == "online")
+            folder.checkpoint(number + 1, state._replace(ring=None), state.ring, rows, num_runs=len(settings))
+    return _take(state, range(len(settings)))
+
+
+class _Runs:
+    """The compiled iterations of all runs, and who shares an offline phase with whom.
+
+    Devices take equal shares, filled up with copies of the last run, which are neither reported nor kept.
+    """
+
+    def __init__(
+        self, program: qdagger.Program, settings: Sequence[ValueBased], seeds: Sequence[int], data: Dataset | None
+    ):
+        self._program = program
+        self._number = len(settings)
+        self._places = devices.equal_shares(len(settings))
+        learners, self._learner_of = _different(
+            [(seed, _offline_lambda(each), offline_part(each)) for seed, each in zip(seeds, settings, strict=True)]
+            if program.settings.offline_iterations
+            else range(len(settings))
+        )
+        self._learning = [learners[place] for place in devices.equal_shares(len(learners))]
+        keys = jax.vmap(jax.random.key)(jnp.array([seeds[place] for place in self._places]))
+        self._keys = jax.vmap(functools.partial(qdagger.run_key, program))(keys)
+        self._offline_keys = jax.vmap(lambda key: stream(key, Purpose.OFFLINE))(self._keys)
+        self._online_keys = jax.vmap(lambda key: stream(key, Purpose.ONLINE))(self._keys)
+        self._settings = stack([settings[place] for place in self._places])
+        self._ring = data.ring if data else None
+        self.updates = {"online": len(settings) * program.settings.schedule.updates_per_iteration}
+        if program.settings.offline_iterations:
+            self.updates["offline"] = len(learners) * program.settings.offline_updates
+        bind = functools.partial
+        self._init = devices.over_runs(bind(qdagger.init, program), len(self._places), (True, True))
+        over = (True, True, True, False, False)
+        self._offline = devices.over_runs(bind(qdagger.offline, program), len(self._learning), over, donate=(0,))
+        self._online = devices.over_runs(bind(qdagger.online, program), len(self._places), over, donate=(0,))
+
+    def phases(self) -> Iterator[tuple[str, int]]:
+        """Phase and index in it of every iteration, in their order."""
+        for phase in ("offline", "online"):
+            for index in range(getattr(self._program.settings, f"{phase}_iterations")):
+                yield phase, index
+
+    def updates_of(self, phases: Sequence[tuple[str, int]]) -> dict[str, int]:
+        """Updates of all runs in these iterations, by phase."""
+        counts = Counter(phase for phase, _ in phases)
+        return {phase: updates * counts[phase] for phase, updates in self.updates.items()}
+
+    def start(self, folder: run_folder.RunFolder) -> tuple[int, qdagger.State]:
+        """How many iterations were done, and the state after them, from the folder or fresh."""
+        shapes = jax.eval_shape(self._init, self._keys, self._settings)
+        self._check_space(shapes)
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((self._number, *leaf.shape[1:]), leaf.dtype), shapes)
+        restored = folder.restore(like._replace(ring=None), like.ring)
+        if restored is None:
+            return 0, self._init(self._keys, self._settings)
+        return restored.iterations, _take(restored.state._replace(ring=restored.ring), self._places)
+
+    def _check_space(self, shapes: qdagger.State) -> None:
+        """Raises ValueError where the states do not fit the devices' memory."""
+        available = replay.available_bytes(len(devices.devices_for(len(self._places))))
+        beside = space.size(shapes._replace(ring=None))
+        replay.check_space(self._program.memory, len(self._places), beside, available)
+
+    def iteration(self, phase: str, index: int, state: qdagger.State) -> tuple[qdagger.State, dict[str, np.ndarray]]:
+        """One of all runs: the state after it, and the metrics `[runs]`."""
+        if phase == "offline":
+            arguments = [_take(each, self._learning) for each in (state, self._offline_keys, self._settings)]
+            state, metrics = self._offline(*arguments, self._ring, jnp.int32(index))
+            state = _take(state, [self._learner_of[place] for place in self._places])
+            metrics = _take(metrics, self._learner_of)
+        else:
+            rehearsed = self._ring if self._program.settings.rehearses else None
+            state, metrics = self._online(state, self._online_keys, self._settings, rehearsed, jnp.int32(index))
+        return state, _first(jax.block_until_ready(metrics), self._number)
+
+
+def _offline_lambda(settings: ValueBased) -> float:
+    """lambda in the offline phase, which is all that it sees of the weaning."""
+    zero = jnp.float32(0.0)
+    return float(weaning_coefficient(as_arrays(settings), zero, no_evidence(), jnp.float32(1.0)))
+
+
+def _line(phase: str, index: int, metrics: dict[str, np.ndarray]) -> str:
+    """What is printed of an iteration."""
+    texts = f"{phase:>7} {index + 1:2d}", f"score {np.mean(metrics['score']):6.3f}"
+    shown = {"lambda": "lambda", "td_loss": "td", "distillation_loss": "kl"}
+    return "  ".join(
+        [*texts, *(f"{text} {np.mean(metrics[name]):.4f}" for name, text in shown.items() if name in metrics)]
+    )
+
+
+def _different(items: Sequence[Any]) -> tuple[list[int], list[int]]:
+    """The places of the items that differ, each the first of its equals; and for every item, which of those it equals."""
+    numbers: dict[Any, int] = {}
+    equals = [numbers.setdefault(item, len(numbers)) for item in items]
+    return [equals.index(number) for number in numbers.values()], equals
+
+
+def _take(tree: Any, places: Sequence[int]) -> Any:
+    """Those runs of a stacked pytree, in that order."""
+    if list(places) == list(range(len(jax.tree.leaves(tree)[0]))):  # as it is: a ring may be too large to have twice
+        return tree
+    return jax.tree.map(lambda leaf: leaf[np.asarray(places)], tree)
+
+
+def _first(tree: Any, num_runs: int) -> Any:
+    """The first runs of a stacked pytree, as numpy arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_runs], tree)
+
+
+def rows_of(
+    metrics: dict[str, np.ndarray],
+    labels: Sequence[dict[str, Any]],
+    phase: str,
+    iteration: int,
+    agent_steps: int,
+    seconds: float,
+) -> list[dict[str, Any]]:
+    """One row of the tidy CSV for each run, of the metrics that are scalars."""
+    scalars = {name for name, values in metrics.items() if np.ndim(values) == 1}
+    columns = [*_FIRST_COLUMNS, *sorted(scalars - set(_FIRST_COLUMNS))]
+    return [
+        {"phase": phase, "iteration": iteration, "agent_steps": agent_steps}
+        | label
+        | {name: metrics[name][run].item() for name in columns}
+        | {"seconds": round(seconds, 3)}
+        for run, label in enumerate(labels)
+    ]
+
+
+def last_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the last iteration."""
+    moment = rows[-1]["phase"], rows[-1]["iteration"]
+    return [row for row in rows if (row["phase"], row["iteration"]) == moment]
+
+
+def table(rows: Sequence[dict[str, Any]], card: Card, frames: int) -> str:
+    """Teacher, random policy and student after `frames`, in returns and as a normalised IQM over seeds."""
+    last = last_rows(rows)
+    scores = np.array([[row["score"]] for row in last])
+    low, high = statistics.stratified_bootstrap_interval(scores)
+    returns = np.mean([row["mean_return"] for row in last])
+    return "\n".join(
+        [
+            f"{card.environment:24} {'return':>10} {'normalised':>12}   {'95% interval':14} {'frames':>12}",
+            f"{'random policy':24} {card.random_score:10.2f} {0.0:12.2f}   {'':14} {0:12,}",
+            f"{'teacher (' + (card.algorithm or 'unknown') + ')':24} {card.score:10.2f} {1.0:12.2f}   {'':14} {card.frames:12,}",
+            f"{f'student, IQM of {len(last)} seeds':24} {returns:10.2f} {statistics.interquartile_mean(scores):12.2f}   "
+            f"{f'{low:.2f} to {high:.2f}':14} {frames:12,}",
+        ]
+    )

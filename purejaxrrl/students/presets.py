@@ -1,0 +1,105 @@
+"""Named settings of QDagger: what a run has where a command line names nothing else.
+
+| preset | |
+| --- | --- |
+| quick | the defaults of `QDagger` and of the program: a convolutional student on MinAtar in two minutes on two CPU cores |
+| comparison | QDagger as experiments/pvrl compares it with its rivals on MinAtar, 100,000 agent steps |
+| paper | the numbers of the paper's Atari case study, 2.5M agent steps (Agarwal et al., 2022) |
+
+Durations of the comparison are shares of the student's budget, in the paper's proportion.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from purejaxrrl.errors import UserError
+
+PAPERS_BUDGET = 2_500_000
+"""Agent steps of the paper's students."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """A duration as the agent steps (or updates, or transitions) that it takes in the paper, of `PAPERS_BUDGET` agent steps."""
+
+    papers: int
+
+    def of(self, agent_steps: int, multiple: int = 1) -> int:
+        """The same share of another budget: the multiple of `multiple` nearest to it, at least one."""
+        return max(1, round(self.papers / PAPERS_BUDGET * agent_steps / multiple)) * multiple
+
+
+# The offline phase (10 x 100,000 updates) is one iteration here: what is evaluated between them decides nothing.
+# The paper's rates are 1e-4 and 1e-5 with lambda; these are the best that experiments/pvrl/tune_pvrl.py found on MinAtar.
+COMPARED: Mapping[str, Any] = {
+    "learning_rate": 5e-4,
+    "weaned_learning_rate": 5e-5,
+    "weaning_steps": Share(1_500_000),
+    "offline_iterations": 1,
+    "warm_up": Share(20_000),
+    "roll_in_decay_steps": Share(125_000),
+    "guide_decay_steps": Share(2_500_000),
+}
+"""What QDagger has in the comparison, and a rival where it has nothing of its own."""
+COMPARED_SHAPES: Mapping[str, Any] = {"network": "mlp", "widths": (128, 128), "target_period": 250}
+"""What all methods of the comparison have; its command line may say otherwise."""
+COMPARED_STEPS = 100_000
+"""Agent steps of the comparison's students."""
+DATA = Share(1_000_000)
+"""Transitions of the teacher's data, and of the student's replay."""
+OFFLINE_UPDATES = Share(1_000_000)
+
+
+def resolved(values: Mapping[str, Any], agent_steps: int) -> dict[str, Any]:
+    """The settings of a student that plays `agent_steps`, shares as numbers."""
+    return {name: value.of(agent_steps) if isinstance(value, Share) else value for name, value in values.items()}
+
+
+def sizes(agent_steps: int, iterations: int, target_period: int) -> dict[str, int]:
+    """How many iterations, updates and transitions the comparison's students of `agent_steps` have."""
+    return {
+        "online_iterations": iterations,
+        "iteration_steps": agent_steps // iterations,
+        "offline_updates": OFFLINE_UPDATES.of(agent_steps, target_period),
+        "capacity": DATA.of(agent_steps, 8),
+    }
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "quick": {},
+    "comparison": {
+        **resolved(COMPARED, COMPARED_STEPS),
+        **COMPARED_SHAPES,
+        **sizes(COMPARED_STEPS, 10, COMPARED_SHAPES["target_period"]),
+        "data_transitions": DATA.of(COMPARED_STEPS, 8),
+    },
+    "paper": {
+        "online_iterations": 10,
+        "iteration_steps": 250_000,
+        "offline_iterations": 10,
+        "offline_updates": 100_000,
+        "evaluation_steps": 125_000,
+        "data_transitions": 1_000_000,
+        "capacity": 1_000_000,
+        "warm_up": 20_000,
+        "weaning_steps": 1_500_000,
+        "target_period": 2_000,
+        "network": "nature_cnn",
+        "reward_clip": 1.0,
+        "learning_rate": 1e-4,
+        "weaned_learning_rate": 1e-5,
+        "teacher_temperature": 0.1,
+        "student_temperature": 0.1,
+    },
+}
+"""Values of `QDagger`'s fields, and of a program's options, that differ from their defaults."""
+
+
+def named(name: str) -> Mapping[str, Any]:
+    """The preset of that name. Raises ValueError, with the nearest names, where there is none."""
+    if name not in PRESETS:
+        nearest = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.3) or list(PRESETS)
+        raise UserError(f"there is no preset {name!r}; the nearest are {', '.join(nearest)}")
+    return PRESETS[name]

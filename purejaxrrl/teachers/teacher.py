@@ -1,0 +1,346 @@
+"""Teachers: anything that maps observations to Q-values or logits, saved with orbax and described by a card.
+
+A student sees a teacher as a function and its card, nothing else. On disk a teacher is a checkpoint (`checkpoints`) of its
+parameters, the description of its network and the card, with its replay data beside them where there is some.
+"""
+
+import dataclasses
+import json
+import os
+import typing
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from purejaxrrl import networks, streams
+from purejaxrrl.environments.balloon import assets
+from purejaxrrl.environments.base import Environment, for_evaluation, options_of
+from purejaxrrl.errors import UserError
+from purejaxrrl.evaluation import playing
+from purejaxrrl.files import checkpoints, documents, validation
+from purejaxrrl.replay import acting
+from purejaxrrl.teachers import preprocessing
+
+KIND = "purejaxrrl teacher"
+Output = Literal["q_values", "logits"]
+OUTPUTS = typing.get_args(Output)
+SHIPPED = Path(__file__).parent / "shipped"
+_REMEDY = "give a teacher's folder, as experiments/dqn.py or experiments/reincarnate.py writes it"
+
+
+@validation.validated
+class Card:
+    """What a teacher is and where it came from. Scores are mean undiscounted returns of whole episodes.
+
+    environment: its name, as `env.name`.
+    output: what `apply` returns, "q_values" or "logits".
+    score, random_score: the teacher's and the uniformly random policy's, what normalised scores are made of.
+    evaluation_episodes: how many episodes each score is the mean of.
+    score_error, random_score_error: the standard errors of these means; None where they are not known.
+    frames: of the environment, seen in training.
+    longer_run: {"frames": ..., "score": ...} of the same training continued, where it was.
+    environment_options: those, other than defaults, that the environment was made with in which the scores were played.
+    training: all that the environment was made with in which it was trained, defaults included (`preprocessing.described`), and
+      how its learner clipped rewards; empty where that is not known.
+    fire_after_life_loss: whether FIRE is to be pressed for it at an episode's start and after every lost life, for it has never
+      learned to, as a teacher whose environment did that.
+
+    Raises:
+      validation.InvalidError: a field has another type, is not finite or out of its range. Scalars of numpy and JAX are
+        numbers like others.
+    """
+
+    environment: Annotated[str, Field(min_length=1)]
+    output: Output
+    num_actions: validation.Positive
+    observation_shape: validation.Shape
+    score: validation.Number
+    random_score: validation.Number
+    evaluation_episodes: validation.Positive
+    frames: validation.Count
+    algorithm: str = ""
+    seed: validation.Integer = 0
+    version: str = ""
+    command: str = ""
+    longer_run: Annotated[dict[str, int | float] | None, BeforeValidator(documents.plain)] = None
+    environment_options: validation.Options = dataclasses.field(default_factory=dict)
+    training: validation.Options = dataclasses.field(default_factory=dict)
+    fire_after_life_loss: bool = False
+    score_error: validation.Number | None = None
+    random_score_error: validation.Number | None = None
+
+
+class Score(NamedTuple):
+    """The mean undiscounted return of whole episodes, and its standard error; None of a single episode."""
+
+    mean: float
+    error: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """`apply(params, observations [B, ...])` returns Q-values or logits, float32 `[B, num_actions]`; `card` says which.
+
+    `network` describes `apply` where it is one of `networks`; only such a teacher can be saved.
+    """
+
+    apply: Callable[[Any, chex.Array], chex.Array]
+    params: Any
+    card: Card
+    network: networks.Description | None = None
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) over what decides the teacher's output: its network, its parameters and what it observes."""
+        about = repr((self.card.environment, self.card.output, self.network))
+        if self.card.environment_options:  # teachers of format 1, which had none, keep their fingerprint
+            about += json.dumps(self.card.environment_options, sort_keys=True)
+        return checkpoints.fingerprint(self.params, about)
+
+
+def from_network(network: networks.Description, params: Any, card: Card) -> Teacher:
+    """The teacher that a network with those parameters is; of a distribution it gives the expectations."""
+    return Teacher(network.apply_q_values, params, card, network)
+
+
+def score(
+    key: chex.PRNGKey,
+    apply: Callable,
+    weights: Any,
+    environment: Environment,
+    params: Any,
+    epsilon: float,
+    episodes: int,
+    fire_action: int | None = None,
+) -> Score:
+    """Of playing epsilon-greedily in `apply(weights, observations)`, `episodes` side by side, one each.
+
+    Consumes `key`. fire_action: see `playing.play`.
+    """
+
+    @jax.jit
+    def play(key: chex.PRNGKey, weights: Any) -> tuple[chex.Array, chex.Array]:
+        policy = acting.epsilon_greedy_policy(lambda observations: apply(weights, observations), epsilon)
+        played = playing.play(key, environment, params, policy, episodes, fire_action=fire_action)
+        return played.mean_return, played.returns
+
+    mean, returns = play(key, weights)
+    error = np.std(np.asarray(returns, np.float64), ddof=1) / np.sqrt(episodes) if episodes > 1 else None
+    return Score(float(mean), None if error is None else float(error))
+
+
+def graduate(
+    key: chex.PRNGKey,
+    network: networks.Description,
+    weights: Any,
+    environment: Environment,
+    params: Any,
+    *,
+    epsilon: float,
+    episodes: int,
+    **about: Any,
+) -> Teacher:
+    """The teacher that a trained Q-network is, with a card that has its score and the random policy's; consumes `key`.
+
+    Args:
+      epsilon: exploration while it is scored.
+      episodes: how many each score is the mean of.
+      **about: the rest of the card: frames, algorithm, seed, version, command, training.
+    """
+    score_key, random_key = jax.random.split(streams.of_teacher(key, checkpoints.fingerprint(weights)))
+    own = score(score_key, network.apply_q_values, weights, environment, params, epsilon, episodes)
+    random = random_score(random_key, environment, params, episodes)
+    card = Card(
+        environment=environment.name,
+        output="q_values",
+        num_actions=network.num_actions,
+        observation_shape=network.observation_shape,
+        score=own.mean,
+        random_score=random.mean,
+        evaluation_episodes=episodes,
+        score_error=own.error,
+        random_score_error=random.error,
+        environment_options=options_of(for_evaluation(environment)),
+        **about,
+    )
+    return from_network(network, weights, card)
+
+
+def random_score(key: chex.PRNGKey, environment: Environment, params: Any, episodes: int) -> Score:
+    """The uniformly random policy's; consumes `key`."""
+
+    def indifferent(weights: Any, observations: chex.Array) -> chex.Array:
+        return jnp.zeros((observations.shape[0], environment.num_actions))
+
+    return score(key, indifferent, None, environment, params, 1.0, episodes)
+
+
+def scored_anew(
+    key: chex.PRNGKey, teacher: Teacher, environment: Environment, *, epsilon: float, episodes: int
+) -> Teacher:
+    """The teacher with the scores, its own and the random policy's, that it has in this environment; its card's may be another.
+
+    Consumes `key`. Arguments as for `graduate`; scores are played without what is for training only.
+    """
+    environment = for_evaluation(environment)
+    params = environment.default_params
+    score_key, random_key = jax.random.split(streams.of_teacher(key, checkpoints.fingerprint(teacher.params)))
+    fire = fire_action(teacher, environment)
+    own = score(score_key, teacher.apply, teacher.params, environment, params, epsilon, episodes, fire)
+    random = random_score(random_key, environment, params, episodes)
+    card = dataclasses.replace(
+        teacher.card,
+        score=own.mean,
+        random_score=random.mean,
+        evaluation_episodes=episodes,
+        score_error=own.error,
+        random_score_error=random.error,
+        environment_options=options_of(environment),
+    )
+    return dataclasses.replace(teacher, card=card)
+
+
+def fire_action(teacher: Teacher, environment: Environment) -> int | None:
+    """The action that is pressed for a teacher after a lost life; None for one that does not need that.
+
+    Raises ValueError where the environment has no such action.
+    """
+    return preprocessing.fire_action(environment) if teacher.card.fire_after_life_loss else None
+
+
+def log_policy(teacher_output: chex.Array, output: str, temperature: chex.Array) -> chex.Array:
+    """The teacher's log-probabilities `[..., num_actions]`: log softmax(Q / temperature), or log softmax(logits).
+
+    Args:
+      teacher_output: `[..., num_actions]`.
+      output: what it is, as the card says.
+      temperature: scalar; logits have theirs already and do not look at it.
+    """
+    return jax.nn.log_softmax(teacher_output / temperature if output == "q_values" else teacher_output)
+
+
+def normalised_score(score: Any, card: Card) -> Any:
+    """(score - random) / (teacher - random): 0 is the random policy, 1 the teacher."""
+    return (score - card.random_score) / (card.score - card.random_score)
+
+
+def check_trained_on(teacher: Teacher, environment_name: str) -> None:
+    """Raises ValueError where the teacher is another environment's; asked before one is made, which may take long."""
+    if teacher.card.environment != environment_name:
+        raise UserError(
+            f"the teacher was trained on {teacher.card.environment!r}, not {environment_name!r}; pass a teacher for it"
+        )
+
+
+def check_fits(teacher: Teacher, environment: Environment) -> None:
+    """Raises ValueError where the teacher is not one for this environment, or its scores cannot normalise anything.
+
+    What it sees and what its actions do must be the same: the game, the observation, the actions, the frame skip. Where the
+    environment differs otherwise (sticky actions, no-ops, ...) it warns that its scores were played in another (`scored_anew`).
+    """
+    card = teacher.card
+    shape = tuple(environment.observation_space(environment.default_params).shape)
+    check_trained_on(teacher, environment.name)
+    differences = preprocessing.differences(card.environment_options, environment)
+    if found := preprocessing.decisive(differences):
+        raise UserError(
+            f"the teacher's {card.environment} was made with other options ({preprocessing.listed(found)}), so that it sees or does "
+            f"something else; give the same --environment-options, or train a teacher"
+        )
+    if card.num_actions != environment.num_actions:
+        raise UserError(f"the teacher has {card.num_actions} actions and {environment.name} {environment.num_actions}")
+    if tuple(card.observation_shape) != shape:
+        raise UserError(
+            f"the teacher sees observations {tuple(card.observation_shape)} and {environment.name} makes {shape}"
+        )
+    if not card.score > card.random_score:
+        raise UserError(
+            f"the teacher's score of {card.score} is not above the random policy's {card.random_score}, so scores cannot be "
+            f"normalised by it; train it for longer"
+        )
+    fire_action(teacher, environment)
+    if differences:
+        warnings.warn(
+            f"the teacher's {card.environment} was made with other options ({preprocessing.listed(differences)}): the scores on its "
+            f"card were played there",
+            stacklevel=2,
+        )
+
+
+def save(path: str | os.PathLike, teacher: Teacher) -> None:
+    """Writes the teacher as a folder, atomically, in place of what was there.
+
+    Raises:
+      ValueError: its network is not one of `networks`, so that nobody could load it.
+      checkpoints.CheckpointError: `path` holds something else than a teacher.
+    """
+    if teacher.network is None:
+        raise UserError(
+            "a teacher whose apply is a function of its own cannot be saved; describe it with networks.describe"
+        )
+    checkpoints.save(path, teacher.params, _about(teacher))
+
+
+def save_card(path: str | os.PathLike, teacher: Teacher) -> None:
+    """Writes the card alone beside the parameters that are there, which have to be the teacher's.
+
+    Raises:
+      checkpoints.CheckpointError: there is no teacher, or another one.
+    """
+    if load(path).fingerprint() != teacher.fingerprint():
+        raise checkpoints.CheckpointError(f"{path} holds another teacher than the card is of; {_REMEDY}")
+    checkpoints.describe(path, _about(teacher), _REMEDY)
+
+
+def _about(teacher: Teacher) -> dict[str, Any]:
+    return {"kind": KIND, "card": dataclasses.asdict(teacher.card), "network": teacher.network.to_json()}
+
+
+def load(path: str | os.PathLike) -> Teacher:
+    """Reads a teacher that `save` wrote, in this release or an earlier one.
+
+    Raises:
+      checkpoints.CheckpointError: there is none, it is half-written or damaged (all that is, is named), or it is something else.
+    """
+    about = checkpoints.read_about(path, KIND, _REMEDY)
+    try:
+        card = validation.parse(Card, about["card"])
+        network = networks.Description.from_json(about["network"])
+        expected = jax.eval_shape(network.init, jax.random.key(0))
+    except networks.MissingNetworkError as error:
+        raise checkpoints.CheckpointError(f"{path}: {error}") from error
+    except Exception as error:  # flax and JAX raise many types for what is no network
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise checkpoints.CheckpointError(
+            f"{path}: the card or network is not one of ours ({reason}); {_REMEDY}"
+        ) from error
+    if (network.num_actions, network.observation_shape) != (card.num_actions, card.observation_shape):
+        raise checkpoints.CheckpointError(f"{path}: its network has not the card's actions and observations; {_REMEDY}")
+    params = checkpoints.load_arrays(path, expected, _REMEDY)
+    if strange := [name for name, leaf in checkpoints.by_name(params).items() if not np.isfinite(leaf).all()]:
+        raise checkpoints.CheckpointError(f"{path}: {', '.join(strange)} are not all finite numbers; {_REMEDY}")
+    return from_network(network, jax.tree.map(jnp.asarray, params), card)
+
+
+def shipped(environment_name: str) -> Path:
+    """The folder of the teacher that comes with the library, or for "balloon" of the one that is fetched with the balloon's data.
+
+    Raises:
+      checkpoints.CheckpointError: none does for that environment; the message lists those that have one.
+      assets.MissingAssetsError: the balloon's data were not fetched; the message has the command that does.
+    """
+    if environment_name == "balloon":
+        return assets.teacher_folder()
+    path = SHIPPED / environment_name
+    if not path.is_dir():
+        known = sorted(str(about.parent.relative_to(SHIPPED)) for about in SHIPPED.glob("*/*/about.json"))
+        raise checkpoints.CheckpointError(
+            f"no teacher is shipped for {environment_name!r}, only for {', '.join(known)}; train one with experiments/dqn.py"
+        )
+    return path

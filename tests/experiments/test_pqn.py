@@ -1,0 +1,233 @@
+"""PQN: its returns by hand, what it learns, and a run that resumes to the bit and saves a teacher."""
+
+import csv
+import functools
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pqn
+import pytest
+import toys
+
+from purejaxrrl import teachers
+from purejaxrrl.streams import Purpose, stream
+
+RNG = np.random.default_rng(0)
+SMALL = {
+    "num_environments": 4, "rollout_steps": 8, "iteration_steps": 64, "minibatches": 4, "network": "mlp", "widths": (8,),
+}  # fmt: skip
+
+
+def random_rollout(steps=12, lanes=3):
+    """With ends of both kinds; after a truncation comes a row that is no transition."""
+    terminated = RNG.random((steps, lanes)) < 0.15
+    truncated = (RNG.random((steps, lanes)) < 0.2) & ~terminated
+    is_transition = np.ones((steps, lanes), bool)
+    for step in range(1, steps):
+        waits = truncated[step - 1]
+        is_transition[step], terminated[step], truncated[step] = (
+            ~waits,
+            terminated[step] & ~waits,
+            truncated[step] & ~waits,
+        )
+    shape = (steps, lanes)
+    rollout = pqn.Rollout(
+        observation=RNG.normal(size=(*shape, 2)).astype(np.float32), action=RNG.integers(0, 3, shape),
+        reward=np.where(is_transition, 2 * RNG.normal(size=shape), 0.0).astype(np.float32), terminated=terminated,
+        truncated=truncated, is_transition=is_transition, value=RNG.normal(size=shape).astype(np.float32),
+        last_value=RNG.normal(size=lanes).astype(np.float32), returns=jnp.float32(0), episodes=jnp.float32(0),
+    )  # fmt: skip
+    return jax.tree.map(jnp.asarray, rollout)
+
+
+def returns_by_hand(rollout, lane, start, discount, trace):
+    """From the definition: (1 - lambda) sum lambda^(n-1) G^(n), what is left of the weights on the longest n-step return."""
+    values = np.append(rollout.value[:, lane], rollout.last_value[lane])
+    n_steps, total, factor = [], 0.0, 1.0
+    for step in range(start, len(rollout.reward)):
+        total += factor * float(rollout.reward[step, lane])
+        factor *= discount
+        if rollout.terminated[step, lane]:
+            n_steps.append(total)
+            break
+        n_steps.append(total + factor * values[step + 1])
+        if rollout.truncated[step, lane]:
+            break
+    weights = [(1 - trace) * trace**n for n in range(len(n_steps) - 1)]
+    return sum(w * g for w, g in zip(weights, n_steps, strict=False)) + (1 - sum(weights)) * n_steps[-1]
+
+
+@pytest.mark.parametrize("trace", [0.0, 0.65, 1.0])
+def test_lambda_returns_are_weighted_n_step_returns(trace):
+    rollout = random_rollout()
+    found = np.asarray(pqn.lambda_returns(rollout, rollout.reward, 0.9, trace))
+    assert rollout.terminated.any() and rollout.truncated.any()
+    for step, lane in zip(*np.nonzero(rollout.is_transition), strict=True):
+        assert found[step, lane] == pytest.approx(returns_by_hand(rollout, lane, step, 0.9, trace), rel=1e-4, abs=1e-5)
+
+
+def test_lambda_returns_are_the_published_codes():
+    """Its recursion, on rollouts that nothing cuts off: delta = G - max Q, and nothing after an end."""
+    rollout = random_rollout()
+    rollout = rollout._replace(truncated=jnp.zeros_like(rollout.truncated))
+    rollout = jax.tree.map(np.asarray, rollout)
+    done, after = rollout.terminated[-1], rollout.last_value
+    returns = [rollout.reward[-1] + 0.99 * (1 - done) * after]
+    after = rollout.value[-1]
+    for step in reversed(range(len(rollout.reward) - 1)):
+        done, reward = rollout.terminated[step], rollout.reward[step]
+        mixed = reward + 0.99 * (1 - done) * after + 0.99 * 0.65 * (returns[0] - after)
+        returns.insert(0, (1 - done) * mixed + done * reward)
+        after = rollout.value[step]
+    np.testing.assert_allclose(
+        pqn.lambda_returns(rollout, rollout.reward, 0.99, 0.65), np.stack(returns), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_an_update_is_radams_on_half_the_squared_error_of_real_transitions():
+    settings = pqn.PQN(**SMALL | {"num_environments": 3, "rollout_steps": 12, "minibatches": 1, "epochs": 1, "iteration_steps": 36, "max_gradient_norm": 0.5})  # fmt: skip
+    program = pqn.make_program(settings, toys.Corridor(), 1)
+    rollout = random_rollout()
+    params = program.network.init(jax.random.key(0))
+    state = pqn.State(params, pqn.optimiser(settings).init(params), None, None)
+    state, report = pqn.learn(program, settings, state, jax.random.key(1), rollout, 1e-2)
+
+    real = np.asarray(rollout.is_transition)
+    clipped = np.clip(rollout.reward, -1, 1)
+    targets = np.asarray(pqn.lambda_returns(rollout, clipped, 0.99, 0.65))[real]
+
+    def loss(params):
+        q_values = program.network.apply(params, rollout.observation[real])
+        return 0.5 * jnp.square(q_values[np.arange(real.sum()), rollout.action[real]] - targets).mean()
+
+    value, gradients = jax.value_and_grad(loss)(params)
+    assert report["td_loss"] == pytest.approx(float(value), rel=1e-5)
+    theirs = optax.chain(optax.clip_by_global_norm(0.5), optax.radam(1e-2))
+    expected = optax.apply_updates(params, theirs.update(gradients, theirs.init(params))[0])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), state.params, expected)
+
+
+def test_every_transition_is_learned_from_once_an_epoch(monkeypatch):
+    """With a parameter for each, gradient descent goes a fixed part of the way to the target each time."""
+    monkeypatch.setattr(pqn, "optimiser", lambda settings: optax.identity())
+    settings = pqn.PQN(**SMALL | {"epochs": 3})
+    table = types.SimpleNamespace(apply=lambda params, numbers: params[numbers][:, None] + jnp.zeros(3))
+    program = pqn.make_program(settings, toys.Corridor(), 1)._replace(network=table)
+    rollout = random_rollout(8, 4)._replace(
+        observation=jnp.arange(32).reshape(8, 4), is_transition=jnp.ones((8, 4), bool)
+    )
+    rewards = np.clip(rollout.reward, -1, 1)
+    targets = np.asarray(pqn.lambda_returns(rollout, rewards, 0.99, 0.65)).ravel()
+    state = pqn.State(jnp.zeros(32), optax.EmptyState(), None, None)
+    state, _ = pqn.learn(program, settings, state, jax.random.key(0), rollout, 0.8)
+    np.testing.assert_allclose(state.params, targets * (1 - (1 - 0.8 / 8) ** 3), rtol=1e-4, atol=1e-6)
+
+
+def test_episodes_returns_are_those_of_the_game_unclipped():
+    """The corridor's return of an episode of length L is L(L+1)/2 + actions / 4; time limits count as ends."""
+    settings = pqn.PQN(**SMALL)
+    program = pqn.make_program(settings, toys.Corridor(), 1)
+    state = pqn.init(program, jax.random.key(0), settings)
+    total, episodes, running = 0.0, 0, np.zeros(4)
+    for number in range(4):
+        state, rollout = pqn.play(program, state, jax.random.key(number), 1.0)
+        total, episodes = total + float(rollout.returns), episodes + int(rollout.episodes)
+        for row in range(8):
+            running += np.asarray(rollout.reward[row])
+    assert episodes > 10
+    assert total + float(state.running_return.sum()) == pytest.approx(running.sum(), rel=1e-5)
+
+
+def test_it_learns_cartpole():
+    """Several times a random policy's return within 60,000 steps."""
+    gymnax = pytest.importorskip("gymnax")
+    environment, params = gymnax.make("CartPole-v1")
+    settings = pqn.PQN(
+        iteration_steps=20_480, num_environments=16, rollout_steps=16, minibatches=4, epochs=4, network="mlp", widths=(64, 64),
+        learning_rate=1e-3, epsilon_end=0.05, epsilon_fraction=0.5, decay_learning_rate=True,
+    )  # fmt: skip
+    program = pqn.make_program(settings, environment, 61_440)._replace(env_params=params)
+    state = pqn.init(program, jax.random.key(0), settings)
+    step = jax.jit(functools.partial(pqn.iteration, program))
+    returns = []
+    for index in range(program.iterations):
+        state, metrics = step(state, jax.random.key(0), settings, jnp.int32(index))
+        returns.append(float(metrics["mean_return"]))
+    assert returns[-1] > 80 > 2 * 22 and returns[-1] > 2 * returns[0]  # a random policy's are 22
+
+
+def run_main(monkeypatch, output, *more, **options):
+    given = SMALL | {"frames": 192, "environment": "minatar/breakout", "card_episodes": 2, "widths": "8"} | options
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    monkeypatch.setattr(sys, "argv", ["pqn.py", f"--output={output}", *flags, *more])
+    pqn.main()
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_teacher(monkeypatch, tmp_path):
+    run_main(monkeypatch, tmp_path / "whole")
+    made = functools.partial(pqn.devices.over_runs)
+    calls = []
+
+    def stops(function, *arguments, **options):
+        compiled = made(function, *arguments, **options)
+
+        def call(*values):
+            calls.append(function)
+            if len([one for one in calls if one is function]) == 3:
+                raise KeyboardInterrupt
+            return compiled(*values)
+
+        call.lower = compiled.lower
+        return call if options else compiled
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pqn.devices, "over_runs", stops)
+        with pytest.raises(SystemExit):
+            run_main(monkeypatch, tmp_path / "run")
+    assert not (tmp_path / "run" / "teacher").exists()
+    run_main(monkeypatch, tmp_path / "run", "--resume")
+    whole, resumed = (teachers.load(tmp_path / name / "teacher") for name in ("whole", "run"))
+    jax.tree.map(np.testing.assert_array_equal, whole.params, resumed.params)
+    assert whole.card.score == resumed.card.score and whole.fingerprint() == resumed.fingerprint()
+    rows = [list(csv.DictReader((tmp_path / name / "metrics.csv").open())) for name in ("whole", "run")]
+    for one, other in zip(*rows, strict=True):
+        assert {**one, "seconds": ""} == {**other, "seconds": ""}
+    assert [row["frames"] for row in rows[0]] == ["64", "128", "192"]
+    assert whole.card.algorithm == "PQN" and whole.card.frames == 192
+
+
+@pytest.mark.slow
+def test_minatars_network_with_its_norm_is_trained_and_saved(monkeypatch, tmp_path):
+    run_main(monkeypatch, tmp_path / "run", network="minatar_cnn", seeds=2, frames=64)
+    teacher = teachers.load(tmp_path / "run" / "teacher")
+    assert dict(teacher.network.options) == {"layer_norm": True, "initialiser": "he_normal"}
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert [row["seed"] for row in rows] == ["0", "1"]
+
+
+def test_exploration_falls_over_its_fraction_of_training():
+    settings = pqn.PQN(**SMALL | {"epsilon_fraction": 0.5})
+    program = pqn.make_program(settings, toys.Corridor(), 256)
+    assert program.iterations == 4
+    state, key = pqn.init(program, jax.random.key(0), settings), stream(jax.random.key(0), Purpose.ONLINE)
+    step = jax.jit(functools.partial(pqn.iteration, program))
+    found = [float(step(state, key, settings, jnp.int32(index))[1]["epsilon"]) for index in range(4)]
+    # Two rollouts of 32 steps an iteration; the first half of 256 steps.
+    expected = [1 - 0.999 * np.mean([0, 0.25]), 1 - 0.999 * np.mean([0.5, 0.75]), 0.001, 0.001]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"minibatches": 5}, "minibatches is 5, which does not divide the 32 transitions"),
+        ({"iteration_steps": 100}, "iteration_steps is 100; it must be a multiple of a rollout's 32"),
+    ],
+)
+def test_what_does_not_divide_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        pqn.PQN(**SMALL | values)

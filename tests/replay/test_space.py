@@ -1,0 +1,56 @@
+"""A ring that does not fit is refused before anything is allocated."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from purejaxrrl import replay
+from purejaxrrl.replay import space
+
+
+def pixels(capacity, num_environments=8):
+    return replay.ReplayMemory(capacity, num_environments, replay.FrameStack((84, 84), 4), max_n_step=3)
+
+
+def test_a_million_transitions_of_pixels_take_seven_gigabytes():
+    """A frame is kept once: a stack of four in each row would take 28."""
+    ring = jax.eval_shape(pixels(1_000_000).init)
+    assert ring.observation.shape == (125_000, 8, 7056) and ring.observation.dtype == jnp.uint8
+    assert 7.05e9 < space.size(ring) <= 7.2e9
+
+
+@pytest.mark.parametrize("rings", [1, 3])
+def test_the_error_names_the_bytes_and_a_capacity_that_fits(rings):
+    memory, beside, available = pixels(1_000_000), 10**8, 5 * 10**9
+    with pytest.raises(ValueError, match=r"1,000,000 transitions take.*5,000,000,000 are available") as error:
+        replay.check_space(memory, rings, beside, available)
+    asked = int(re.search(r"take\w* ([\d,]+) bytes", str(error.value))[1].replace(",", ""))
+    assert asked == rings * space.size(jax.eval_shape(memory.init))
+    largest = int(re.search(r"at most (\d+)", str(error.value))[1])
+    replay.check_space(pixels(largest), rings, beside, available)
+    with pytest.raises(ValueError, match="take a capacity"):
+        replay.check_space(pixels(largest + 8), rings, beside, available)
+
+
+def test_where_nothing_fits_no_capacity_is_named():
+    with pytest.raises(ValueError, match="no ring fits"):
+        replay.check_space(pixels(1_000_000), 1, 10**9, 10**9 + 1000)
+
+
+def test_what_is_there_is_known_and_less_than_a_control_group_allows(monkeypatch, tmp_path):
+    found = replay.available_bytes()
+    assert found is None or 10**7 < found < 10**14
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    4000 kB\n")
+    monkeypatch.setattr(space, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(space, "_CGROUP", tmp_path)
+    assert replay.available_bytes() == 4000 * 1024
+    (tmp_path / "memory.current").write_text("1000\n")
+    for limit, expected in (("max", 4000 * 1024), ("3000", 2000), ("9999999", 4000 * 1024)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert replay.available_bytes() == expected
+    monkeypatch.setattr(space, "_MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(space, "_CGROUP", tmp_path / "none")
+    assert replay.available_bytes() is None
+    replay.check_space(pixels(1_000_000))

@@ -1,0 +1,45 @@
+"""What the figures of results have on their axes."""
+
+import numpy as np
+import pytest
+
+from purejaxrrl.runs import plotting
+
+
+def rows(scores, **label):
+    """Metrics of two seeds, one of which has the scores and the other twice them; lambda falls from 1 to 0."""
+    phases = [("offline", 1, 0), *(("online", number, 1_000 * number) for number in range(1, len(scores)))]
+    return [
+        {"phase": phase, "iteration": iteration, "agent_steps": steps, "seed": seed, "score": score * seed}
+        | {"lambda": float(phase == "offline")}
+        | label
+        for (phase, iteration, steps), score in zip(phases, scores, strict=True)
+        for seed in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("scores", [(0.2, 0.3, 0.4), (-0.7, 0.1, 1.4), (0.5, 0.6, 3.0)])
+def test_a_learning_curve_has_one_zero_and_one_unit_line_across_both_axes(scores):
+    figure = plotting.learning_curve(rows(scores), "minatar/breakout")
+    figure.draw_without_rendering()
+    (axes,), (right,) = figure.axes, figure.axes[0].child_axes
+    level = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    assert sorted(level) == [0, 1]
+    np.testing.assert_allclose(right.get_ylim(), axes.get_ylim())
+    low, high = axes.get_ylim()
+    assert low < min(0, 2 * min(scores), min(scores)) and high > max(1, 2 * max(scores))
+    assert "λ" in right.get_ylabel() and "weaning" in right.get_ylabel()
+
+
+def test_a_sweep_says_what_lambda_is():
+    runs = [
+        row for name in ("linear", "step") for row in rows((0.2, 0.9), schedule=name, coefficient=1.0, temperature=0.1)
+    ]
+    curves, weanings, *_ = plotting.sweep(runs, "minatar/breakout").axes
+    assert weanings.get_ylabel() == "weaning coefficient λ"
+    assert {text.get_text() for text in curves.get_legend().get_texts()} >= {
+        "teacher",
+        "random policy",
+        "linear",
+        "step",
+    }

@@ -1,0 +1,88 @@
+"""What is said while runs go on, by a clock of the test's."""
+
+import io
+import time
+
+import jax
+import pytest
+from rich.console import Console
+
+from purejaxrrl.runs.progress import ProgressBar
+
+COMPILE = "/jax/core/compile/backend_compile_duration"
+
+
+class Clock:
+    """Stands still until it is moved: by work, or by compilation, of which JAX tells."""
+
+    def __init__(self):
+        self.now = 1_000.0
+
+    def works(self, seconds):
+        self.now += seconds
+
+    def compiles(self, seconds):
+        jax.monitoring.record_scalar(COMPILE, self.now)
+        self.now += seconds
+        jax.monitoring.record_event_duration_secs(COMPILE, seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    found = Clock()
+    monkeypatch.setattr(time, "perf_counter", lambda: found.now)
+    return found
+
+
+def shown(bar):
+    """The bar as a terminal has it, and the share of it that is filled."""
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+    console.print(bar)
+    text = console.file.getvalue().strip()
+    filled = text.partition(" ")[0]
+    return text.lstrip("━╸╺ "), filled.count("━") / 40
+
+
+def test_compilation_is_no_part_of_the_pace(clock, capsys):
+    """Four offline iterations of 10 s and five online ones of 30 s, the first of each after a minute or two of compilation."""
+    with ProgressBar({"offline": 400, "online": 1_000}) as bar:
+        bar.begin("offline", 100, "offline iteration 1 of 4")
+        clock.compiles(120)
+        clock.works(10)
+        assert bar.advance("first") == 130
+        assert capsys.readouterr().out == "first  after 2:00 of compilation, 10 updates/s, 2:10 left\n"
+        for number in (2, 3, 4):
+            bar.begin("offline", 100, f"offline iteration {number} of 4")
+            clock.works(10)
+            bar.advance("more")
+        assert capsys.readouterr().out.splitlines()[-1] == "more  10 updates/s, 1:40 left"
+        bar.begin("online", 200, "online iteration 1 of 5")
+        clock.compiles(60)
+        clock.works(30)
+        bar.advance("online", agent_steps=600)
+        assert capsys.readouterr().out == "online  after 1:00 of compilation, 7 updates/s, 20 steps/s, 2:00 left\n"
+
+
+def test_the_bar_says_what_is_compiled_and_moves_within_an_iteration(clock):
+    with ProgressBar({"online": 400}) as bar:
+        bar.begin("online", 100, "online iteration 1 of 4")
+        jax.monitoring.record_scalar(COMPILE, 0.0)
+        assert shown(bar) == ("compiling: online iteration 1 of 4", 0)
+        jax.monitoring.record_event_duration_secs(COMPILE, 0.0)
+        assert shown(bar)[0] == "online iteration 1 of 4"
+        clock.works(10)
+        bar.advance("")
+        bar.begin("online", 100, "online iteration 2 of 4")
+        assert shown(bar) == ("online iteration 2 of 4, 0:30 left", 10 / 40)
+        clock.works(5)
+        assert shown(bar) == ("online iteration 2 of 4, 0:25 left", 15 / 40)
+        clock.works(500)
+        assert shown(bar) == ("online iteration 2 of 4, 0:20 left", 20 / 40)
+
+
+def test_a_resumed_run_has_only_the_rest_to_do(clock, capsys):
+    with ProgressBar({"offline": 100, "online": 300}, {"offline": 100, "online": 100}) as bar:
+        bar.begin("online", 100, "online iteration 2 of 3")
+        clock.works(7)
+        bar.advance("line")
+    assert capsys.readouterr().out == "line  14 updates/s, 0:07 left\n"

@@ -1,0 +1,41 @@
+"""Which of a teacher's data a run takes, and how many: as many as it asks for, wherever they are."""
+
+import shutil
+
+import pytest
+from tiny import tiny
+
+from purejaxrrl.runs import experiment
+from purejaxrrl.students.settings import QDagger
+from purejaxrrl.teachers import datasets
+
+
+@pytest.fixture
+def beside(tmp_path, teacher_folder, dataset, teacher):
+    """A teacher with its data, 400 transitions, beside it."""
+    shutil.copytree(teacher_folder, tmp_path / "teacher")
+    datasets.save(tmp_path / "teacher_data", dataset, teacher)
+    return tmp_path
+
+
+def load(beside, breakout, teacher, **given):
+    options = experiment.Options(teacher=str(beside / "teacher"), **given)
+    return experiment.load_data(options, tiny(QDagger), breakout, teacher)
+
+
+def test_data_beside_the_teacher_are_as_many_as_asked_for(beside, breakout, teacher, dataset, capsys):
+    assert load(beside, breakout, teacher).fingerprint() == dataset.fingerprint()
+    assert "400 transitions from" in capsys.readouterr().out
+    fewer = load(beside, breakout, teacher, data_transitions=160)
+    assert fewer.memory.capacity == 160 and fewer.fingerprint() == datasets.last(dataset, 160).fingerprint()
+    assert "160 transitions from" in (printed := capsys.readouterr().out) and "the last of 400 there" in printed
+    assert load(beside, breakout, teacher, data_transitions=400).memory.capacity == 400
+
+
+@pytest.mark.parametrize("given", [{}, {"data": "elsewhere"}])
+def test_fewer_than_asked_for_are_refused(given, beside, breakout, teacher):
+    if given:
+        (beside / "teacher_data").rename(beside / "elsewhere")
+        given = {"data": str(beside / "elsewhere")}
+    with pytest.raises(ValueError, match="holds 400 transitions, and --data-transitions asks for 408; ask for at most"):
+        load(beside, breakout, teacher, data_transitions=408, **given)

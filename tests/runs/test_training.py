@@ -1,0 +1,206 @@
+"""The host's loop over iterations, with a program that only counts: shares of devices, resuming, and losses gone wrong."""
+
+import shutil
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrrl import replay
+from purejaxrrl.runs import devices, run_folder, training
+from purejaxrrl.students import qdagger
+from purejaxrrl.students.hyperparameters import as_arrays
+from purejaxrrl.students.settings import QDagger
+
+SEEDS = [5, 6, 7]
+SHAPES = {
+    "num_environments": 2, "steps_per_update": 4, "target_period": 10, "iteration_steps": 40, "offline_iterations": 1,
+    "online_iterations": 2, "offline_updates": 10, "capacity": 100,
+}  # fmt: skip
+
+
+class State(NamedTuple):
+    number: jax.Array
+    total: jax.Array
+    ring: Any
+
+
+def settings(number, exploration=0.0):
+    """`number` acts in both phases, `exploration` online alone."""
+    return QDagger(**SHAPES, td_coefficient=number, epsilon_end=exploration)
+
+
+PROGRAM = SimpleNamespace(
+    settings=settings(1.0),
+    teacher=None,
+    memory=replay.ReplayMemory(100, 2, replay.Plain((), jnp.float32), max_n_step=5),
+)
+DATA = SimpleNamespace(ring=jnp.float32(100.0))
+
+
+def init(program, key, hyperparameters):
+    return State(jax.random.uniform(key), jnp.float32(0.0), jnp.zeros((50, 2), jnp.int32))
+
+
+def iteration(state, hyperparameters, further, index):
+    """Adds the run's number and index to what it holds, and what differs by phase."""
+    hyperparameters = as_arrays(hyperparameters)
+    total = state.total + hyperparameters.td_coefficient * (index + 1) + further(hyperparameters)
+    metrics = {
+        "td_loss": total,
+        "own_loss": jnp.float32(0.0),
+        "lambda": total,
+        "learning_rate": total,
+        "mean_return": total,
+        "seed_returns": jnp.stack([total, -total]),
+    }
+    return state._replace(total=total), metrics | {"score": state.number, "episodes": index}
+
+
+def offline(program, state, key, hyperparameters, data, index):
+    """`data` stands for the teacher's."""
+    return iteration(state, hyperparameters, lambda each: data, index)
+
+
+def online(program, state, key, hyperparameters, data, index):
+    """Exploration counts a hundredfold; each of the ring's 20 rows an iteration holds its number, from 1 on."""
+    assert data is None
+    rows = 20 * index + jnp.arange(20)
+    state = state._replace(ring=state.ring.at[rows].set(rows[:, None] + 1))
+    return iteration(state, hyperparameters, lambda each: 100 * each.epsilon_end, index)
+
+
+@pytest.fixture(autouse=True)
+def counting(monkeypatch):
+    """A training step that only counts."""
+    for step in (init, offline, online):
+        monkeypatch.setattr(qdagger, step.__name__, step)
+
+
+def train(path, runs=tuple(map(settings, (1.0, 2.0, 3.0))), resume=False, seeds=SEEDS, after=None):
+    labels = [{"seed": seed} for seed in seeds]
+    with run_folder.RunFolder(path, {}, resume) as folder:
+        return training.run(PROGRAM, runs, seeds, labels, folder, DATA, after), folder.rows
+
+
+def without_seconds(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+@pytest.fixture
+def four_shares(monkeypatch):
+    """As if there were devices for four runs."""
+    monkeypatch.setattr(devices, "equal_shares", lambda num_runs: [*range(num_runs), num_runs - 1])
+
+
+def test_copies_that_fill_up_a_device_are_neither_reported_nor_kept(four_shares, tmp_path):
+    state, rows = train(tmp_path / "run")
+    assert [(row["phase"], row["iteration"], row["agent_steps"], row["seed"]) for row in rows] == [
+        (phase, iteration, steps, seed)
+        for phase, iteration, steps in (("offline", 1, 0), ("online", 1, 40), ("online", 2, 80))
+        for seed in SEEDS
+    ]
+    # Offline 100 and the method once; online once and twice more.
+    np.testing.assert_allclose(state.total, [104.0, 108.0, 112.0])
+    assert len(set(state.number.tolist())) == 3
+    like = jax.eval_shape(lambda: state)
+    with run_folder.RunFolder(tmp_path / "run", {}, resume=True) as folder:
+        restored = folder.restore(like._replace(ring=None), like.ring)
+    assert restored.iterations == 3
+    np.testing.assert_array_equal(restored.state.total, state.total)
+    np.testing.assert_array_equal(restored.ring, state.ring)
+    np.testing.assert_array_equal(state.ring[0, :, 0], [*range(1, 41), *[0] * 10])
+
+
+@pytest.mark.parametrize("killed_after", [None, 1])
+def test_runs_that_differ_online_only_share_their_offline_phase(killed_after, four_shares, tmp_path, monkeypatch):
+    trained, over_runs = [], devices.over_runs
+    monkeypatch.setattr(
+        devices, "over_runs", lambda function, *rest, **options: trained.append(rest[0]) or over_runs(function, *rest)
+    )
+    runs = [settings(1.0, 0.1), settings(2.0), settings(1.0, 0.2), settings(1.0), settings(1.0, 0.3)]
+    seeds = [5, 5, 5, 6, 5]
+    if killed_after:
+        train(tmp_path / "run", runs, seeds=seeds)
+        for later in (2, 3):
+            shutil.rmtree(tmp_path / "run" / "checkpoints" / f"{later:06d}", ignore_errors=True)
+        trained.clear()
+    state, rows = train(tmp_path / "run", runs, resume=bool(killed_after), seeds=seeds)
+    assert trained == [6, 4, 6]  # the initial students, three offline phases, five online, each with a copy more
+    np.testing.assert_allclose(state.total, [124.0, 108.0, 144.0, 104.0, 164.0])
+    assert state.number[0] == state.number[1] == state.number[2] == state.number[4] != state.number[3]
+    assert [row["td_loss"] for row in rows[:5]] == [101.0, 102.0, 101.0, 101.0, 101.0]
+
+
+def test_a_run_is_resumed_with_another_number_of_devices(tmp_path, monkeypatch):
+    whole, rows = train(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    shutil.rmtree(tmp_path / "killed" / "checkpoints" / "000003")
+    monkeypatch.setattr(devices, "equal_shares", lambda num_runs: [*range(num_runs), num_runs - 1])
+    resumed, resumed_rows = train(tmp_path / "killed", resume=True)
+    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+    assert without_seconds(resumed_rows) == without_seconds(rows)
+
+
+def test_a_loss_that_is_not_finite_names_the_run_and_keeps_the_checkpoint_before_it(four_shares, tmp_path):
+    with pytest.raises(run_folder.DivergenceError, match="td_loss is inf in run 1 of 3.*Lower the learning rate"):
+        train(tmp_path / "run", runs=[settings(number) for number in (1.0, 3e38, 3.0)])
+    done = [place.name for place in (tmp_path / "run").glob("checkpoints/[0-9]*")]
+    assert done == ["000001"]
+
+
+def test_runs_of_another_program_are_refused(tmp_path):
+    other = QDagger(**SHAPES | {"capacity": 200})
+    with pytest.raises(ValueError, match="capacity is 100 in one and 200 in another run of one program"):
+        train(tmp_path / "run", runs=[settings(1.0), other], seeds=[1, 2])
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_row_says_all_that_was_measured_in_columns_of_one_order(tmp_path):
+    _, rows = train(tmp_path / "run")
+    assert [*rows[0]] == [
+        "phase", "iteration", "agent_steps", "seed", "score", "mean_return", "episodes", "lambda", "learning_rate", "own_loss",
+        "td_loss", "seconds",
+    ]  # fmt: skip
+    assert [row["td_loss"] for row in rows if row["seed"] == 6] == [102.0, 104.0, 108.0]
+
+
+def test_what_is_done_after_an_iteration_comes_before_its_checkpoint(tmp_path):
+    """So that what it writes is written again by a run that is killed between the two."""
+    seen = []
+
+    def after(agent_steps, state, metrics):
+        assert metrics["seed_returns"].shape == (3, 2)
+        checkpoints = sorted(place.name for place in (tmp_path / "run").glob("checkpoints/[0-9]*"))
+        seen.append((agent_steps, checkpoints[-1:], float(state.total[0])))
+
+    train(tmp_path / "run", after=after)
+    assert seen == [(0, [], 101.0), (40, ["000001"], 102.0), (80, ["000002"], 104.0)]
+
+
+def test_a_resume_makes_no_state_that_it_throws_away(tmp_path, monkeypatch):
+    whole, _ = train(tmp_path / "run")
+    made = []
+    monkeypatch.setattr(
+        qdagger, "init", lambda *arguments: jax.debug.callback(lambda: made.append(1)) or init(*arguments)
+    )
+    again, _ = train(tmp_path / "run", resume=True)
+    jax.effects_barrier()
+    assert not made
+    jax.tree.map(np.testing.assert_array_equal, again, whole)
+    train(tmp_path / "other")
+    jax.effects_barrier()
+    assert made
+
+
+def test_rings_that_do_not_fit_are_refused_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(replay, "available_bytes", lambda devices: 4_000)
+    monkeypatch.setattr(qdagger, "init", lambda *arguments: jax.debug.callback(pytest.fail) or init(*arguments))
+    with pytest.raises(
+        ValueError, match=r"3 rings of 100 .* 4,000 are available; take a capacity of at most 82, or fewer"
+    ):
+        train(tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()

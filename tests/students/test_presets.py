@@ -1,0 +1,75 @@
+"""Presets against the numbers that they claim, and on the command line."""
+
+import sys
+
+import pytest
+import reincarnate
+
+from purejaxrrl.runs import experiment
+from purejaxrrl.students import presets
+from purejaxrrl.students.settings import QDagger
+
+
+def parsed(monkeypatch, *arguments):
+    """Options and settings as the program reads them."""
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments])
+    found = {}
+
+    def prepare(options, settings):
+        found.update(options=options, settings=settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "prepare", prepare)
+    monkeypatch.setattr(reincarnate.devices, "use_cores", lambda: None)
+    with pytest.raises(SystemExit):
+        reincarnate.main()
+    return found["options"], found["settings"]
+
+
+def test_without_a_preset_the_declared_defaults_hold(monkeypatch):
+    options, settings = parsed(monkeypatch)
+    assert settings == QDagger() and options == reincarnate.Options()
+
+
+def test_a_flag_goes_before_the_preset(monkeypatch):
+    options, settings = parsed(monkeypatch, "--preset=comparison", "--n-step=1", "--data-transitions=800")
+    assert (settings.n_step, settings.network, settings.capacity) == (1, "mlp", 40_000)
+    assert options.data_transitions == 800
+    assert settings.weaning_steps == 60_000
+
+
+def test_the_papers_preset_has_the_papers_numbers(monkeypatch):
+    """Agent steps, updates and transitions of the Atari case study."""
+    options, settings = parsed(monkeypatch, "--preset=paper")
+    assert settings.online_iterations * settings.iteration_steps == presets.PAPERS_BUDGET == 2_500_000
+    assert settings.offline_iterations * settings.offline_updates == presets.OFFLINE_UPDATES.papers == 1_000_000
+    assert options.data_transitions == settings.capacity == presets.DATA.papers == 1_000_000
+    expected = {
+        "evaluation_steps": 125_000, "evaluation_epsilon": 0.001, "weaning": "return_driven", "weaning_steps": 1_500_000,
+        "warm_up": 20_000, "steps_per_update": 4, "target_period": 2_000, "batch_size": 32, "n_step": 3, "discount": 0.99,
+        "reward_clip": 1.0, "learning_rate": 1e-4, "weaned_learning_rate": 1e-5, "adam_eps": 1.5e-4, "td_error": "huber",
+        "distillation_coefficient": 3.0, "teacher_temperature": 0.1, "student_temperature": 0.1, "epsilon_start": 0.01,
+        "epsilon_end": 0.01, "network": "nature_cnn", "padding": "SAME", "fresh_optimiser": False, "weaning_reversible": False,
+    }  # fmt: skip
+    assert {name: getattr(settings, name) for name in expected} == expected
+    compared = presets.resolved(presets.COMPARED, presets.PAPERS_BUDGET)
+    for name in ("weaning_steps", "warm_up"):
+        assert compared[name] == expected[name]
+
+
+def test_shares_are_of_the_papers_budget():
+    assert presets.Share(125_000).of(50_000) == 2_500
+    assert presets.Share(1_000_000).of(640, multiple=8) == 256
+    assert presets.Share(1).of(10) == 1 and presets.Share(1).of(10, multiple=8) == 8
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", "--preset=papre"])
+    with pytest.raises(SystemExit) as end:
+        reincarnate.main()
+    assert end.value.code == 2 and "there is no preset 'papre'; the nearest are paper" in capsys.readouterr().err
+
+
+def test_a_preset_is_not_part_of_what_a_run_is():
+    """Its values are: a run resumes whether they came from a preset or from flags."""
+    assert "preset" not in experiment.effective(reincarnate.Options(preset="paper"), QDagger())

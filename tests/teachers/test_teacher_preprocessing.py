@@ -1,0 +1,170 @@
+"""What a card says of an environment, which teachers fit it, and FIRE pressed for one that never learned to."""
+
+import dataclasses
+import warnings
+
+import fake_console
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrrl import teachers
+from purejaxrrl.environments.atari import environment as environment_module
+from purejaxrrl.evaluation import playing
+from purejaxrrl.runs import experiment
+from purejaxrrl.students import qdagger
+from purejaxrrl.students.hyperparameters import as_arrays
+from purejaxrrl.students.settings import QDagger
+from purejaxrrl.teachers import datasets, preprocessing
+
+LANES = 2
+
+
+@pytest.fixture(scope="module")
+def make():
+    """Atari's Breakout with a console that is quick to compile: the reward of a frame is the executed action."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment_module, "Console", fake_console.FakeConsole)
+        yield lambda **options: environment_module.Atari("breakout", **options)
+
+
+@pytest.fixture(scope="module")
+def breakout(make):
+    return make(sticky_action_probability=0.0, terminal_on_life_loss=True, clip_rewards=True, noop_max=3)
+
+
+def idle_teacher(environment, **card):
+    """It never does anything."""
+    about = {
+        "environment": environment.name, "output": "q_values", "num_actions": 4, "observation_shape": (84, 84, 4), "score": 2.0,
+        "random_score": 1.0, "evaluation_episodes": 1, "frames": 0,
+        "environment_options": {"sticky_action_probability": 0.0, "noop_max": 3},
+    }  # fmt: skip
+    return teachers.Teacher(idle, None, teachers.Card(**about | card))
+
+
+def idle(params, observations):
+    return jnp.zeros((observations.shape[0], 4)).at[:, 0].set(1.0)
+
+
+def test_a_card_says_all_of_the_preprocessing(breakout):
+    assert preprocessing.described(breakout, reward_clip=1.0) == {
+        "frame_skip": 4, "sticky_action_probability": 0.0, "max_frames_in_episode": 108_000, "full_action_set": False,
+        "noop_max": 3, "fire_on_reset": False, "clip_rewards": True, "terminal_on_life_loss": True, "mode": None,
+        "difficulty": 0, "num_start_states": 8, "reward_clip": 1.0,
+    }  # fmt: skip
+
+
+def test_an_environment_of_other_people_says_what_it_says():
+    class Theirs:
+        options = {"gravity": 9.8}
+
+    assert preprocessing.described(Theirs()) == {"gravity": 9.8}
+
+
+def test_a_teacher_of_the_same_game_fits_whatever_is_for_training_only(breakout, make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        teachers.check_fits(idle_teacher(breakout), breakout)
+        teachers.check_fits(idle_teacher(breakout), make(sticky_action_probability=0.0, noop_max=3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frame_skip": 5}, "frame_skip 5 there, default here"),
+        ({"full_action_set": True}, "full_action_set True there, default here"),
+    ],
+)
+def test_a_teacher_that_sees_or_does_something_else_is_refused(breakout, options, message):
+    teacher = idle_teacher(breakout)
+    card = dataclasses.replace(teacher.card, environment_options=teacher.card.environment_options | options)
+    with pytest.raises(ValueError, match=f"{message}.*sees or does something else"):
+        teachers.check_fits(dataclasses.replace(teacher, card=card), breakout)
+
+
+def test_other_differences_are_a_warning(make):
+    other = make(noop_max=3, max_frames_in_episode=40)
+    with pytest.warns(
+        UserWarning, match="max_frames_in_episode default there, 40 here, sticky_action_probability 0.0 there, default"
+    ):
+        teachers.check_fits(idle_teacher(other), other)
+
+
+def test_scores_are_played_anew_in_the_students_environment(make, tmp_path, monkeypatch):
+    """Of the fake game: 30 frames of action 0; the random policy's mean action is 2 (of 0, 1, 3 and 4)."""
+    environment = make(sticky_action_probability=0.0, clip_rewards=True, terminal_on_life_loss=True)
+    teacher = dataclasses.replace(idle_teacher(environment), params=jnp.zeros(()))
+    again = teachers.scored_anew(jax.random.key(0), teacher, environment, epsilon=0.0, episodes=32)
+    assert (again.card.score, again.card.evaluation_episodes) == (0.0, 32)
+    assert again.card.random_score == pytest.approx(32 * 2.0, rel=0.2)
+    assert again.card.environment_options == {"sticky_action_probability": 0.0}
+
+    # A program does it where the card's environment differs, and only there.
+    loaded = dataclasses.replace(teacher, card=dataclasses.replace(teacher.card, score=99.0, random_score=98.0))
+    monkeypatch.setattr(teachers, "load", lambda path: loaded)
+    monkeypatch.setattr(teachers, "scored_anew", lambda key, teacher, *_, **given: dataclasses.replace(
+        teacher, card=dataclasses.replace(teacher.card, score=7.0, random_score=0.0, environment_options={"noop_max": 3})
+    ))  # fmt: skip
+    options = experiment.Options(teacher="somewhere", scoring_episodes=5)
+    with pytest.warns(UserWarning, match="sticky_action_probability"):
+        assert experiment.fitted(options, loaded, make(noop_max=3), 0.0).card.score == 7.0
+    assert experiment.fitted(options, loaded, make(sticky_action_probability=0.0, noop_max=3), 0.0).card.score == 99.0
+
+
+def due(steps):
+    """Where FIRE is due, bool `[rows, LANES]`: an episode's first rows, and rows after a lost life, as the game reports them."""
+    after_a_loss = np.zeros_like(steps.is_first)
+    after_a_loss[1:] = steps.terminated[:-1]
+    return steps.is_first | (after_a_loss & steps.is_transition)
+
+
+def test_fire_is_pressed_at_first_and_after_lost_lives_and_kept_as_what_was_done(breakout):
+    teacher = idle_teacher(breakout, fire_after_life_loss=True)
+    data = datasets.collect(jax.random.key(0), breakout, teacher, 40 * LANES, epsilon=0.0, num_environments=LANES)
+    steps = jax.tree.map(np.asarray, data.ring)
+    assert (steps.terminated & ~np.roll(steps.is_first, -1, axis=0))[:-1].any()
+    np.testing.assert_array_equal(steps.action == breakout.actions.index(1), due(steps))
+    assert (steps.action[~due(steps)] == 0).all()
+    without = datasets.collect(
+        jax.random.key(0), breakout, idle_teacher(breakout), 40 * LANES, epsilon=0.0, num_environments=LANES
+    )
+    assert (without.ring.action == 0).all()
+
+
+def test_fire_counts_in_scores(make):
+    """An episode of the fake game has three lives: FIRE three times, each for four frames of reward 1."""
+    environment = make(sticky_action_probability=0.0)
+
+    def returns(fire_action):
+        policy = lambda key, observations: jnp.zeros(LANES, jnp.int32)  # noqa: E731
+        return playing.play(
+            jax.random.key(0), environment, environment.default_params, policy, LANES, fire_action=fire_action
+        ).returns
+
+    assert (returns(None) == 0).all() and (returns(1) == 12).all()
+
+
+def test_fire_is_pressed_where_the_teacher_acts_for_a_student(breakout):
+    teacher = idle_teacher(breakout, fire_after_life_loss=True)
+    settings = QDagger(
+        offline_iterations=0, num_environments=LANES, capacity=200, batch_size=2, network="mlp", widths=(2,), max_n_step=3,
+        roll_in_steps=1, guide_probability=1.0, guide_decay_steps=10**9, target_period=1, iteration_steps=40,
+    )  # fmt: skip
+    program, settings = qdagger.program(settings, breakout, teacher), as_arrays(settings)
+    state = qdagger.init(program, jax.random.key(0), program.settings)
+    step = jax.jit(
+        lambda state, row: qdagger.act(program, settings, state, jax.random.fold_in(jax.random.key(1), row), row)
+    )
+    for row in range(30):
+        state = step(state, jnp.int32(row))
+    steps = jax.tree.map(lambda leaf: np.asarray(leaf)[:30], state.ring)
+    np.testing.assert_array_equal(steps.action, due(steps).astype(int))
+
+
+def test_a_game_without_fire_refuses_such_a_teacher(make):
+    environment = make(sticky_action_probability=0.0, noop_max=3)
+    environment.actions = (0, 3, 4, 2)
+    with pytest.raises(ValueError, match="atari/breakout has no action FIRE"):
+        teachers.check_fits(idle_teacher(environment, fire_after_life_loss=True), environment)
