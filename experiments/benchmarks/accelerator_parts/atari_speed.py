@@ -1,7 +1,8 @@
 """Frames per second of the Atari environment, random actions, as agents play it; and of the console alone, without observations.
 
 A frame is one of the console's, four to an agent step. `ms / step` is the time in which all lanes play four frames. The kernel is a
-thread a lane, and lanes of one game part company soon, so that a mixed batch says what that costs.
+thread a lane, and lanes of one game part company soon, so that a mixed batch says what that costs. With more threads a lane, of which one
+plays, fewer lanes share a warp and wait for each other.
 """
 
 from __future__ import annotations
@@ -23,13 +24,18 @@ FRAME_SKIP = 4
 MIXED = ("asterix", "breakout", "ms_pacman", "seaquest", "space_invaders", "pong")
 ONE_GAME, SEVERAL = False, True
 CASES = (
-    *((ONE_GAME, lanes, True) for lanes in (16_384, 65_536, 4_096, 1_024)),
-    *((SEVERAL, lanes, True) for lanes in (16_384, 65_536)),
-    *((ONE_GAME, lanes, False) for lanes in (16_384, 65_536, 1_024)),
-    *((SEVERAL, lanes, False) for lanes in (16_384,)),
+    *((ONE_GAME, lanes, True, threads) for lanes in (4_096, 16_384) for threads in (1, 8, 32)),
+    (ONE_GAME, 1_024, True, 1),
+    (ONE_GAME, 1_024, True, 32),
+    (ONE_GAME, 65_536, True, 1),
+    (SEVERAL, 16_384, True, 1),
+    (SEVERAL, 16_384, True, 8),
+    (SEVERAL, 65_536, True, 1),
+    (ONE_GAME, 16_384, False, 1),
+    (SEVERAL, 16_384, False, 1),
 )
-"""Several games or one, lanes, whether observations are made; most telling first."""
-QUICK_CASES = ((ONE_GAME, 8, True), (ONE_GAME, 8, False))
+"""Several games or one, lanes, whether observations are made, threads a lane; most telling first."""
+QUICK_CASES = ((ONE_GAME, 8, True, 1), (ONE_GAME, 8, False, 1))
 SECONDS = 3.0
 """How long each case is timed, at least one step."""
 
@@ -39,13 +45,18 @@ def measure(quick: bool, game: str = "breakout", **_: Any) -> Iterator[dict[str,
     devices.restart_with(FUSED_LOOPS)
     boot = functools.cache(functools.partial(_boot, 1 if quick else 8))
 
-    def time_case(games: str, lanes: int, observations: bool) -> dict[str, Any]:
+    def time_case(games: str, lanes: int, observations: bool, threads: int) -> dict[str, Any]:
         environment, seconds = boot((game,) if games == game else MIXED)
+        if environment.console.engine == "kernel":
+            from purejaxrrl.environments.atari.kernel import modules
+
+            modules.THREADS_OF_A_LANE = threads
+            jax.clear_caches()  # what was traced has the number from before
         return time_lanes(environment, quick, lanes, observations) | {"boot s": seconds}
 
     cases = [
-        {"games": f"{len(MIXED)} games" if several else game, "lanes": lanes, "observations": observations}
-        for several, lanes, observations in (QUICK_CASES if quick else CASES)
+        {"games": f"{len(MIXED)} games" if several else game, "lanes": lanes, "observations": seen, "threads": threads}
+        for several, lanes, seen, threads in (QUICK_CASES if quick else CASES)
     ]
     yield from timing.each(time_case, cases)
 

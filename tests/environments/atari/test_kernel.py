@@ -15,7 +15,7 @@ from separate import reports
 from purejaxrrl.environments import base
 from purejaxrrl.environments.atari import engines, frame_skip, machine, picture
 from purejaxrrl.environments.atari.console import Console, ConsoleState, hardware_of, lanes_of
-from purejaxrrl.environments.atari.kernel import call
+from purejaxrrl.environments.atari.kernel import call, modules
 from purejaxrrl.environments.atari.observation import Viewer
 from purejaxrrl.environments.atari.tia import Write
 
@@ -68,7 +68,8 @@ def test_observations_equal_the_portable_paths(played):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_what_a_gpu_runs_equals_what_a_cpu_runs(played, monkeypatch):
+@pytest.mark.parametrize("threads", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_what_a_gpu_runs_equals_what_a_cpu_runs(threads, played, monkeypatch):
     """The kernels of a thread a lane, and Warp's own door into JAX, here as Warp compiles them for a CPU."""
     _, state = played
 
@@ -84,6 +85,7 @@ def test_what_a_gpu_runs_equals_what_a_cpu_runs(played, monkeypatch):
 
     on_cpu = frames_and_observation()
     monkeypatch.setattr(call, "_play_on_cpu", call.play_on_gpu)
+    monkeypatch.setattr(modules, "THREADS_OF_A_LANE", threads)
     monkeypatch.setattr(call, "_observe_on_cpu", call.observe_on_gpu)
     monkeypatch.setattr(call, "_clear_on_cpu", call.keep_on_gpu)
     monkeypatch.setattr(call, "_restore_on_cpu", call.restore_on_gpu)

@@ -113,7 +113,10 @@ def _play_on_cpu(words: jax.Array, settings: jax.Array, *state: jax.Array) -> li
 
 def play_on_gpu(words: jax.Array, settings: jax.Array, *state: jax.Array) -> list[jax.Array]:
     """A frame through Warp's own door into JAX; the state as packed by `frame`, and afterwards."""
-    return list(compiled.for_gpu()[0](words, settings, *state, launch_dims=settings.shape[1]))
+    from purejaxrrl.environments.atari.kernel import modules
+
+    threads = modules.THREADS_OF_A_LANE
+    return list(compiled.for_gpu()[0](threads, words, settings, *state, launch_dims=threads * settings.shape[1]))
 
 
 def _like(*leaves: jax.Array) -> list[jax.ShapeDtypeStruct]:

@@ -7,14 +7,17 @@ import warp
 from purejaxrrl.environments.atari.kernel import source
 
 BLOCK = 64
-"""Lanes of one block of a GPU: few, for lanes part company."""
+"""Threads of one block of a GPU: few, for lanes part company."""
+THREADS_OF_A_LANE = 1
+"""Threads of a GPU that a lane is given, of which it uses one: a warp of 32 with few lanes in it waits less for each other's
+branches, and fewer lanes play at once."""
 
 # So that each instruction of the processor's keeps a jump of its own to the next, of which there are 256.
 _CPU_FLAGS = f"{warp.config.cpu_compiler_flags} -mllvm=-tail-dup-pred-size=512 -mllvm=-tail-dup-succ-size=512"
 
 
 class Gpu(NamedTuple):
-    """A module, and the kernels in it: a thread a lane."""
+    """A module, and the kernels in it."""
 
     module: warp.Module
     play: warp.Kernel
@@ -40,7 +43,8 @@ def for_cpu() -> tuple[warp.Module, warp.Kernel]:
 
 
 def for_gpu() -> Gpu:
-    """The kernels of a thread a lane, whose arguments are arrays of all lanes: `Buffers` and `Pictures` in C++."""
+    """The kernels, whose arguments are arrays of all lanes, `Buffers` and `Pictures` in C++: `threads` of a lane, of which one plays,
+    and one of a lane that observes."""
     module = warp.Module("purejaxrrl.atari.gpu")
     options = warp.ModuleBuildOptions(extra_cuda_preamble=source.common(), extra_cpu_preamble=source.common())
     module.options |= {"extra_build_options": options, "enable_backward": False}
@@ -48,10 +52,11 @@ def for_gpu() -> Gpu:
     @warp.func_native(
         "atari::Buffers all = {words.data, settings.data, scalars.data, memory.data, positions.data, line.data,"
         " line_sets.data, rows.data, colours.data, fetchers.data, memory.shape[0], rows.shape[2]};"
-        " atari::play_frame(all, lane);"
+        " if (thread % threads == 0) atari::play_frame(all, thread / threads);"
     )
     def play_lane(
-        lane: warp.int32,
+        thread: warp.int32,
+        threads: warp.int32,
         words: warp.array(dtype=warp.int32),
         settings: warp.array2d(dtype=warp.int32),
         scalars: warp.array2d(dtype=warp.int32),
@@ -66,6 +71,7 @@ def for_gpu() -> Gpu:
 
     @warp.kernel(module=module)
     def play(
+        threads: warp.int32,
         words: warp.array(dtype=warp.int32),
         settings: warp.array2d(dtype=warp.int32),
         scalars: warp.array2d(dtype=warp.int32),
@@ -77,7 +83,9 @@ def for_gpu() -> Gpu:
         colours: warp.array4d(dtype=warp.uint32),
         fetchers: warp.array3d(dtype=warp.int32),
     ):
-        play_lane(warp.tid(), words, settings, scalars, memory, positions, line, line_sets, rows, colours, fetchers)
+        play_lane(
+            warp.tid(), threads, words, settings, scalars, memory, positions, line, line_sets, rows, colours, fetchers
+        )
 
     @warp.func_native(
         "atari::Pictures all = {rows.data, colours.data, buffer.data, lines.data, pal.data, pictures.data, greys.data,"
