@@ -12,18 +12,16 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 import purejaxrrl
 from purejaxrrl import environments, teachers
-from purejaxrrl.environments.atari import palettes, rom
+from purejaxrrl.environments.atari import pictures
 from purejaxrrl.environments.atari.environment import Atari
 from purejaxrrl.errors import UserError
 from purejaxrrl.files import atomic
 from purejaxrrl.runs import command_line
 from purejaxrrl.students.hyperparameters import declare, option
 
-PICTURES_PER_SECOND = 15
 STEPS_OF_A_CALL = 50
 
 
@@ -83,9 +81,9 @@ def make_policy(config: Config, environment: Atari, teacher: teachers.Teacher | 
     return epsilon_greedy
 
 
-def play(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def play(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Plays `config.steps` agent steps, saying how far it is. Returns the television's pictures, palette indices uint8
-    [steps, height, 160], the palette, uint8 [256, 3], the rewards and whether an episode ended, each [steps]."""
+    [steps, height, 160], the rewards and whether an episode ended, each [steps]."""
     environment, teacher = make(config)
     policy = make_policy(config, environment, teacher)
 
@@ -105,8 +103,8 @@ def play(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
         say(f"step {start} of {config.steps} ...")
         carry, seen = roll(carry, keys[start : start + STEPS_OF_A_CALL])
         parts.append(jax.device_get(seen))
-    pictures, rewards, ends = (np.concatenate(rows) for rows in zip(*parts, strict=True))
-    return pictures, palettes.PAL_RGB if rom.load(config.game).pal else palettes.NTSC_RGB, rewards, ends
+    screens, rewards, ends = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+    return screens, rewards, ends
 
 
 def say(what: str) -> None:
@@ -115,28 +113,13 @@ def say(what: str) -> None:
         print(f"\r{what:40}", end="", file=sys.stderr, flush=True)
 
 
-def write_gif(path: Path, pictures: np.ndarray, palette: np.ndarray, scale: int) -> None:
-    """Writes pictures, palette indices uint8 [T, height, 160], as a GIF; a television's pixels are twice as wide as high."""
-
-    def image(picture: np.ndarray) -> Image.Image:
-        scaled = picture.repeat(scale, 0).repeat(2 * scale, 1)
-        made = Image.frombytes("P", scaled.shape[::-1], scaled.tobytes())
-        made.putpalette(palette.tobytes())
-        return made
-
-    first, *others = pictures
-    image(first).save(
-        path, save_all=True, append_images=map(image, others), duration=1000 // PICTURES_PER_SECOND, loop=0
-    )
-
-
 def main() -> None:
     with command_line.user_errors("the same command starts again"):
         (config,) = command_line.parse((Config,), __doc__)
-        pictures, palette, rewards, ends = play(config)
+        screens, rewards, ends = play(config)
         say("writing the GIF ...")
         atomic.make_folder(config.path.parent)
-        write_gif(config.path, pictures, palette, config.scale)
+        pictures.write_gif(config.path, screens, pictures.palette_of(config.game), config.scale)
     say("")
     print(f"{config.path}: {config.steps} steps, {int(ends.sum())} episodes ended, reward {rewards.sum():g}")
 

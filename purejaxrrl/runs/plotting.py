@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from purejaxrrl.environments.atari import pictures
+from purejaxrrl.environments.atari.environment import Atari
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.runs.drawing import Figure, colormaps
@@ -17,6 +19,8 @@ from purejaxrrl.teachers import Teacher
 
 _STUDENT, _TEACHER, _RANDOM, _LAMBDA = "#1f6fb4", "#333333", "0.6", "#d9822b"
 _COEFFICIENT = "weaning coefficient λ"
+TAKES = 4
+"""Episodes of which an animation shows the best."""
 
 
 def learning_curve(rows: Sequence[dict[str, Any]], title: str) -> Figure:
@@ -177,11 +181,32 @@ def animate(
     player: Teacher,
     max_steps: int = 400,
     milliseconds: int = 60,
+    note: str = "",
 ) -> bool:
     """Writes a GIF of one greedy episode (its first `max_steps` agent steps); consumes `key`.
 
-    Returns False, and writes nothing, where observations are not boolean images `[height, width, channels]`.
+    Of an Atari game it is the television's picture of the best of `TAKES` episodes, with the score and a `note` above, at the game's pace.
+
+    Returns False, and writes nothing, where observations are neither a game's on Atari nor boolean images `[height, width,
+    channels]`.
     """
+    if isinstance(environment, Atari):
+        shown, scores = pictures.best_episode(key, environment, player, TAKES, max_steps)
+        captions = [f"score {score:g}  {note}" for score in scores]
+        pictures.write_gif(path, shown, pictures.palette_of(environment.games[0]), 1, captions)
+        return True
+    return _animate_grid(path, key, environment, params, player, max_steps, milliseconds)
+
+
+def _animate_grid(
+    path: str | os.PathLike,
+    key: chex.PRNGKey,
+    environment: Environment,
+    params: Any,
+    player: Teacher,
+    max_steps: int,
+    milliseconds: int,
+) -> bool:
     reset_key, play_key = jax.random.split(key)
     observation, state = jax.jit(environment.reset)(reset_key, params)
     if observation.ndim != 3 or observation.dtype != jnp.bool_:
