@@ -339,8 +339,9 @@ def shipped(environment_name: str) -> Path:
         return assets.teacher_folder()
     path = SHIPPED / environment_name
     if not path.is_dir():
+        trainer = "pqn" if environment_name.startswith("atari/") else "dqn"
         known = sorted(str(about.parent.relative_to(SHIPPED)) for about in SHIPPED.glob("*/*/about.json"))
         raise checkpoints.CheckpointError(
-            f"no teacher is shipped for {environment_name!r}, only for {', '.join(known)}; train one with experiments/dqn.py"
+            f"no teacher is shipped for {environment_name!r}, only for {', '.join(known)}; train one with experiments/{trainer}.py"
         )
     return path

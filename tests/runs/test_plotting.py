@@ -1,8 +1,11 @@
 """What the figures of results have on their axes."""
 
+import jax
 import numpy as np
 import pytest
+from PIL import Image
 
+import purejaxrrl
 from purejaxrrl.runs import plotting
 
 
@@ -43,3 +46,16 @@ def test_a_sweep_says_what_lambda_is():
         "linear",
         "step",
     }
+
+
+def test_an_atari_game_is_shown_as_the_television_has_it(tmp_path):
+    environment = purejaxrrl.make("atari/breakout", num_start_states=1)
+    teacher = purejaxrrl.load_teacher(purejaxrrl.shipped_teacher("atari/breakout"))
+    shown = tmp_path / "game.gif", jax.random.key(0), environment, environment.default_params, teacher
+    assert plotting.animate(*shown, max_steps=30, note="lambda 0.50")
+    with Image.open(tmp_path / "game.gif") as image:
+        assert image.size == (320, 210 + 14) and image.n_frames > 20 and image.info["duration"] >= 60
+        picture = np.asarray(image.convert("RGB"))
+    assert (picture[:14] == 0xEC).all(-1).any(), "the caption is white"
+    wall = picture[14 + 57 : 14 + 93].reshape(-1, 3)
+    assert len(np.unique(wall, axis=0)) >= 6, "six rows of bricks"

@@ -263,17 +263,18 @@ def test_a_game_without_a_shipped_teacher_is_refused():
 
 
 SHIPPED = {
-    "asterix": "2cb276a1e3f410f6cc62e2e640fcd8ff40446558681bb076842072ca91de9424",
-    "breakout": "84a47c5e661401f1777f0c35ff7ef7eabe29cf9980f7673088d95204800746ab",
-    "freeway": "e5354181ab86a123247fbdab8bd9f16b39918dec3718686316ac1690c7446920",
-    "seaquest": "59e231bcf964948bc01351c9cb1d71d292eafafd3c1d53ea7aab504c692450ff",  # of the mended game, since 0.2.0
-    "space_invaders": "d62550067e66b92220feb21c39232d6827b5c7b2cf0a08c1325c791a12fe02ae",
+    "atari/breakout": "9f52ff29385225b329cb8f8ec9b8e0cc79b724710c0def3972bcfbde3e8d4d4e",
+    "minatar/asterix": "2cb276a1e3f410f6cc62e2e640fcd8ff40446558681bb076842072ca91de9424",
+    "minatar/breakout": "84a47c5e661401f1777f0c35ff7ef7eabe29cf9980f7673088d95204800746ab",
+    "minatar/freeway": "e5354181ab86a123247fbdab8bd9f16b39918dec3718686316ac1690c7446920",
+    "minatar/seaquest": "59e231bcf964948bc01351c9cb1d71d292eafafd3c1d53ea7aab504c692450ff",  # of the mended game, since 0.2.0
+    "minatar/space_invaders": "d62550067e66b92220feb21c39232d6827b5c7b2cf0a08c1325c791a12fe02ae",
 }
 
 
 @pytest.mark.parametrize("game", SHIPPED)
 def test_the_shipped_teachers_are_what_they_were_and_have_checksums(game):
-    path = teachers.shipped(f"minatar/{game}")
+    path = teachers.shipped(game)
     assert teachers.load(path).fingerprint() == SHIPPED[game]
     assert checkpoints.read_about(path, teachers.KIND, "")["format"] == 2
 
