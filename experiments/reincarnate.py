@@ -2,6 +2,7 @@
 
     python experiments/reincarnate.py                                  # the shipped Breakout teacher, 4 seeds
     python experiments/reincarnate.py --environment minatar/asterix
+    python experiments/reincarnate.py --environment atari/breakout     # half an hour on two CPU cores
     python experiments/reincarnate.py --preset comparison              # the settings of QDagger in experiments/pvrl
     python experiments/reincarnate.py --teacher runs/reincarnate/minatar-breakout/student --output runs/second-generation
     python experiments/reincarnate.py --term my_losses:entropy --entropy-coefficient 0.1
@@ -49,7 +50,7 @@ def main() -> None:
     devices.use_cores()
     start = time.perf_counter()
     with command_line.user_errors():
-        preset = presets.named(command_line.given("preset", "quick"))
+        preset = presets.named(command_line.given("preset", "quick"), command_line.given("environment", ""))
         options, settings = command_line.parse((Options, settings_class()), __doc__, defaults=preset)
         parts = experiment.prepare(options, settings)
         card = parts.teacher.card
@@ -86,7 +87,10 @@ def finish(options: Options, parts: experiment.Experiment, folder: run_folder.Ru
         teachers.save(folder.path / "student", student)
         files.append("student (a teacher for the next run)")
         key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())
-        if plotting.animate(folder.path / "student.gif", key, environment, environment.default_params, student):
+        note = f"lambda {folder.rows[-1]['lambda']:.2f}"
+        if plotting.animate(
+            folder.path / "student.gif", key, environment, environment.default_params, student, note=note
+        ):
             files.append("student.gif")
     print(f"{summary}\n\nin {folder.path}: {', '.join(files)}")
 

@@ -2,7 +2,7 @@
 
 | preset | |
 | --- | --- |
-| quick | the defaults of `QDagger` and of the program: a convolutional student on MinAtar in two minutes on two CPU cores |
+| quick | the defaults of `QDagger` and of the program: a convolutional student on MinAtar in two minutes on two CPU cores; on Atari `QUICK_ON_ATARI`, half an hour |
 | comparison | QDagger as experiments/pvrl compares it with its rivals on MinAtar, 100,000 agent steps |
 | paper | the numbers of the paper's Atari case study, 2.5M agent steps (Agarwal et al., 2022) |
 
@@ -95,11 +95,28 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Values of `QDagger`'s fields, and of a program's options, that differ from their defaults."""
+QUICK_ON_ATARI: Mapping[str, Any] = {
+    "network": "nature_cnn",
+    "padding": "VALID",
+    "width": 0.5,
+    "reward_clip": 1.0,
+    "learning_rate": 1e-4,
+    "weaned_learning_rate": 1e-5,
+    "teacher_temperature": 0.1,
+    "student_temperature": 0.1,
+    "data_transitions": 50_000,
+    "capacity": 50_000,
+    "evaluation_environments": 16,
+    "evaluation_steps": 8_000,
+    "evaluation_limit": 3_000,
+    "card_episodes": 16,
+}
+"""A student of 100,000 agent steps (400,000 frames) with half of the Nature CNN, its rates and temperature the paper's."""
 
 
-def named(name: str) -> Mapping[str, Any]:
-    """The preset of that name. Raises ValueError, with the nearest names, where there is none."""
+def named(name: str, environment: str = "") -> Mapping[str, Any]:
+    """The preset of that name, for an environment of that name. Raises ValueError, with the nearest names, where there is none."""
     if name not in PRESETS:
         nearest = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.3) or list(PRESETS)
         raise UserError(f"there is no preset {name!r}; the nearest are {', '.join(nearest)}")
-    return PRESETS[name]
+    return QUICK_ON_ATARI if name == "quick" and environment.startswith("atari/") else PRESETS[name]
