@@ -21,7 +21,7 @@ import jax
 import purejaxrrl
 from purejaxrrl import environments, streams, teachers
 from purejaxrrl.runs import command_line, devices, experiment, plotting, run_folder, training
-from purejaxrrl.runs.progress import clock
+from purejaxrrl.runs.progress import clock, counted
 from purejaxrrl.streams import Purpose
 from purejaxrrl.students import presets, qdagger
 from purejaxrrl.students.hyperparameters import declare, option
@@ -55,8 +55,9 @@ def main() -> None:
         parts = experiment.prepare(options, settings)
         card = parts.teacher.card
         print(
-            f"{parts.environment.name}: teacher {card.score:.2f}, random {card.random_score:.2f}; {options.seeds} students, "
-            f"{settings.offline_iterations} offline and {settings.online_iterations} online iterations"
+            f"{parts.environment.name}: teacher {card.score:.2f}, random {card.random_score:.2f}; "
+            f"{counted(options.seeds, 'student')}, {settings.offline_iterations} offline and "
+            f"{counted(settings.online_iterations, 'online iteration')}"
         )
         seeds = options.seed_numbers
         labels = [{"seed": seed} for seed in seeds]

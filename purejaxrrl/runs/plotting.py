@@ -15,6 +15,7 @@ from purejaxrrl.environments.atari.environment import Atari
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.runs.drawing import Figure, colormaps
+from purejaxrrl.runs.progress import counted
 from purejaxrrl.teachers import Teacher
 
 _STUDENT, _TEACHER, _RANDOM, _LAMBDA = "#1f6fb4", "#333333", "0.6", "#d9822b"
@@ -39,7 +40,12 @@ def learning_curve(rows: Sequence[dict[str, Any]], title: str) -> Figure:
     low, middle, high = _iqm_band(scores)
     axes.fill_between(times, low, high, color=_STUDENT, alpha=0.2, linewidth=0)
     axes.plot(
-        times, middle, color=_STUDENT, marker="o", markersize=3.5, label=f"student, IQM of {scores.shape[1]} seeds"
+        times,
+        middle,
+        color=_STUDENT,
+        marker="o",
+        markersize=3.5,
+        label=f"student, IQM of {counted(scores.shape[1], 'seed')}",
     )
     if times[0] < 0:
         axes.axvspan(times[0], 0, color="0.93", zorder=0)
@@ -59,6 +65,9 @@ def learning_curve(rows: Sequence[dict[str, Any]], title: str) -> Figure:
         ylim=(min(0.0, low.min()) - 0.05, max(1.0, high.max()) + 0.05),
     )
     axes.xaxis.set_major_formatter(_thousands)
+    limits = axes.get_xlim()
+    axes.set_xticks([place for place in axes.get_xticks() if 0 <= place <= limits[1]])
+    axes.set_xlim(limits)
     right = axes.secondary_yaxis("right")
     right.set_yticks([0.0, 0.5, 1.0])
     right.set_ylabel(_COEFFICIENT, color=_LAMBDA)

@@ -104,6 +104,11 @@ class ProgressBar:
         return max(seconds - self._guessed() * self._pace(self._phase), 0.0)
 
 
+def counted(number: int, noun: str) -> str:
+    """As "1 seed" and "4 seeds"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def clock(seconds: float) -> str:
     """Minutes and seconds, as 3:07."""
     minutes, rest = divmod(int(seconds + 0.5), 60)

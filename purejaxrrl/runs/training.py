@@ -13,7 +13,7 @@ from purejaxrrl import replay
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.replay import space
 from purejaxrrl.runs import devices, run_folder
-from purejaxrrl.runs.progress import ProgressBar
+from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
 from purejaxrrl.students import qdagger
 from purejaxrrl.students.hyperparameters import as_arrays, check_same_program, offline_part, stack
@@ -211,12 +211,13 @@ def table(rows: Sequence[dict[str, Any]], card: Card, frames: int) -> str:
     scores = np.array([[row["score"]] for row in last])
     low, high = statistics.stratified_bootstrap_interval(scores)
     returns = np.mean([row["mean_return"] for row in last])
+    student = f"student, IQM of {counted(len(last), 'seed')}"
     return "\n".join(
         [
             f"{card.environment:24} {'return':>10} {'normalised':>12}   {'95% interval':14} {'frames':>12}",
             f"{'random policy':24} {card.random_score:10.2f} {0.0:12.2f}   {'':14} {0:12,}",
             f"{'teacher (' + (card.algorithm or 'unknown') + ')':24} {card.score:10.2f} {1.0:12.2f}   {'':14} {card.frames:12,}",
-            f"{f'student, IQM of {len(last)} seeds':24} {returns:10.2f} {statistics.interquartile_mean(scores):12.2f}   "
+            f"{student:24} {returns:10.2f} {statistics.interquartile_mean(scores):12.2f}   "
             f"{f'{low:.2f} to {high:.2f}':14} {frames:12,}",
         ]
     )
