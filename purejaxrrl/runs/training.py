@@ -152,12 +152,15 @@ def _offline_lambda(settings: ValueBased) -> float:
 
 
 def _line(phase: str, index: int, metrics: dict[str, np.ndarray]) -> str:
-    """What is printed of an iteration."""
-    texts = f"{phase:>7} {index + 1:2d}", f"score {np.mean(metrics['score']):6.3f}"
-    shown = {"lambda": "lambda", "td_loss": "td", "distillation_loss": "kl"}
-    return "  ".join(
-        [*texts, *(f"{text} {np.mean(metrics[name]):.4f}" for name, text in shown.items() if name in metrics)]
-    )
+    """What is printed of an iteration. Without a teacher a score is a return, and nobody is weaned."""
+    means = {name: np.mean(values) for name, values in metrics.items()}
+    if "distillation_loss" in means:
+        texts = [f"score {means['score']:6.3f}", f"lambda {means['lambda']:.4f}"]
+    else:
+        texts = [f"return {means['mean_return']:6.2f}"]
+    shown = {"td_loss": "td", "distillation_loss": "kl"}
+    losses = [f"{text} {means[name]:.4f}" for name, text in shown.items() if name in means]
+    return "  ".join([f"{phase:>7} {index + 1:2d}", *texts, *losses])
 
 
 def _different(items: Sequence[Any]) -> tuple[list[int], list[int]]:
