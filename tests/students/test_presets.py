@@ -31,6 +31,16 @@ def test_without_a_preset_the_declared_defaults_hold(monkeypatch):
     assert settings == QDagger() and options == reincarnate.Options()
 
 
+def test_quick_sees_pixels_on_atari_alone(monkeypatch):
+    options, settings = parsed(monkeypatch, "--environment=atari/breakout", "--width=0.25")
+    assert (settings.network, settings.reward_clip, settings.width) == ("nature_cnn", 1.0, 0.25)
+    assert options.data_transitions == settings.capacity
+    _, settings = parsed(monkeypatch, "--environment=minatar/breakout")
+    assert settings == QDagger()
+    _, settings = parsed(monkeypatch, "--environment=atari/breakout", "--preset=paper")
+    assert settings.capacity == 1_000_000
+
+
 def test_a_flag_goes_before_the_preset(monkeypatch):
     options, settings = parsed(monkeypatch, "--preset=comparison", "--n-step=1", "--data-transitions=800")
     assert (settings.n_step, settings.network, settings.capacity) == (1, "mlp", 40_000)
