@@ -34,7 +34,7 @@ def test_without_a_preset_the_declared_defaults_hold(monkeypatch):
 def test_quick_sees_pixels_on_atari_alone(monkeypatch):
     options, settings = parsed(monkeypatch, "--environment=atari/breakout", "--width=0.25")
     assert (settings.network, settings.reward_clip, settings.width) == ("nature_cnn", 1.0, 0.25)
-    assert options.data_transitions == settings.capacity
+    assert options.data_transitions == settings.capacity and options.seeds == 2
     _, settings = parsed(monkeypatch, "--environment=minatar/breakout")
     assert settings == QDagger()
     _, settings = parsed(monkeypatch, "--environment=atari/breakout", "--preset=paper")
