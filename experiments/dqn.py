@@ -20,6 +20,7 @@ from purejaxrrl.environments.base import Environment
 from purejaxrrl.errors import UserError
 from purejaxrrl.runs import command_line, devices, experiment, memory, run_folder, training
 from purejaxrrl.runs import identity as run_identity
+from purejaxrrl.runs.progress import counted
 from purejaxrrl.streams import Purpose
 from purejaxrrl.students import qdagger
 from purejaxrrl.students.hyperparameters import declare, option, replace
@@ -143,7 +144,7 @@ def main() -> None:
         memory.check_runs(settings, environment, program.student, options.seeds)
         identity = run_identity.of_run("dqn", environment.name, experiment.effective(options, settings))
         print(
-            f"DQN on {environment.name}: {options.seeds} runs of {max(options.frames, options.longer_frames):,} frames"
+            f"DQN on {environment.name}: {counted(options.seeds, 'run')} of {max(options.frames, options.longer_frames):,} frames"
         )
         with experiment.open_folder(options, identity) as folder:
             train(options, program, folder)

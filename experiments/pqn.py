@@ -25,7 +25,7 @@ from purejaxrrl.errors import UserError
 from purejaxrrl.replay import acting
 from purejaxrrl.runs import command_line, devices, experiment, run_folder
 from purejaxrrl.runs import identity as run_identity
-from purejaxrrl.runs.progress import ProgressBar
+from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
 from purejaxrrl.students.hyperparameters import as_arrays, declare, hyperparameter, option
 from purejaxrrl.students.losses import chosen
@@ -344,7 +344,9 @@ def main() -> None:
         identity = run_identity.of_run("pqn", environment.name, experiment.effective(options, settings))
         agent_steps = program.iterations * settings.iteration_steps
         frames = agent_steps * environments.frames_per_step(environment)
-        print(f"PQN on {environment.name}: {options.seeds} runs of {frames:,} frames ({agent_steps:,} agent steps)")
+        print(
+            f"PQN on {environment.name}: {counted(options.seeds, 'run')} of {frames:,} frames ({agent_steps:,} agent steps)"
+        )
         with experiment.open_folder(options, identity) as folder:
             state = train(options, program, folder)
             card = save_teacher(folder.path / "teacher", options, program, state)

@@ -58,7 +58,7 @@ def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
     # Resumed where it is finished already, it trains nothing and says the same.
     run_main(monkeypatch, tmp_path / "run", "--resume")
     assert teachers.load(tmp_path / "run" / "teacher").card == card
-    assert capsys.readouterr().out.count("online  3  score") == 1
+    assert capsys.readouterr().out.count("online  3  return") == 1
 
 
 @pytest.mark.slow
