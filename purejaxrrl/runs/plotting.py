@@ -196,10 +196,10 @@ def animate(
 
     Of an Atari game it is the television's picture of the best of `TAKES` episodes, with the score and a `note` above, at the game's pace.
 
-    Returns False, and writes nothing, where observations are neither a game's on Atari nor boolean images `[height, width,
+    Returns False, and writes nothing, where observations are neither of one Atari game nor boolean images `[height, width,
     channels]`.
     """
-    if isinstance(environment, Atari):
+    if isinstance(environment, Atari) and len(environment.games) == 1:
         shown, scores = pictures.best_episode(key, environment, player, TAKES, max_steps)
         captions = [f"score {score:g}  {note}" for score in scores]
         pictures.write_gif(path, shown, pictures.palette_of(environment.games[0]), 1, captions)

@@ -215,6 +215,14 @@ def test_the_belief_is_a_dense_solves_but_for_rounding(method, mean_bound, varia
     assert mean < mean_bound and variance < variance_bound, (mean, variance)
 
 
+@pytest.mark.parametrize("method", wind_belief.METHODS)
+def test_lapack_has_no_part_in_the_belief(method):
+    """Its kernels for batches can stop a machine of two cores for good (jaxlib 0.10)."""
+    beliefs = jax.tree.map(lambda leaf: jnp.stack([leaf] * 8), wind_belief.empty(jnp.float32))
+    ask = jax.vmap(lambda belief: wind_belief.query(belief, jnp.ones(4), jnp.linspace(5e3, 1.4e4, 9), method))
+    assert "custom_call" not in jax.jit(ask).lower(beliefs).as_text()
+
+
 def test_no_atmosphere_lets_a_balloon_fly_beyond_the_levels_that_are_computed():
     shares = jnp.linspace(0.0, 1.0, 101)
     air = jax.vmap(atmosphere.mixed)(shares)
