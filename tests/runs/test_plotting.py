@@ -1,11 +1,16 @@
 """What the figures of results have on their axes."""
 
+from types import SimpleNamespace
+from typing import NamedTuple
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 import purejaxrrl
+from purejaxrrl.environments.atari import pictures
 from purejaxrrl.runs import plotting
 
 
@@ -59,3 +64,25 @@ def test_an_atari_game_is_shown_as_the_television_has_it(tmp_path):
     assert (picture[:14] == 0xEC).all(-1).any(), "the caption is white"
     wall = picture[14 + 57 : 14 + 93].reshape(-1, 3)
     assert len(np.unique(wall, axis=0)) >= 6, "six rows of bricks"
+
+
+class Lottery(NamedTuple):
+    console: jax.Array
+    step: jax.Array
+
+
+def test_the_best_of_several_episodes_is_shown_until_it_ends():
+    """Of a game of three steps, each of which pays what was drawn at the beginning."""
+
+    def reset(key):
+        return jnp.zeros(2), Lottery(jax.random.uniform(key), jnp.int32(0))
+
+    def step(key, state, action):
+        return jnp.zeros(2), state._replace(step=state.step + 1), state.console, state.step == 2, jnp.bool_(False), {}
+
+    game = SimpleNamespace(reset=reset, step=step, console=SimpleNamespace(screen=lambda drawn: drawn))
+    player = SimpleNamespace(params=None, apply=lambda params, seen: jnp.zeros((len(seen), 2)))
+    shown, scores = pictures.best_episode(jax.random.key(0), game, player, episodes=8, max_steps=5)
+    drawn = jax.vmap(jax.random.uniform)(jax.random.split(jax.random.split(jax.random.key(0))[0], 8))
+    np.testing.assert_array_equal(shown, np.full(3, drawn.max()))
+    np.testing.assert_allclose(scores, drawn.max() * np.arange(3), rtol=1e-6)
