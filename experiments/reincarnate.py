@@ -59,12 +59,24 @@ def main() -> None:
             f"{counted(options.seeds, 'student')}, {settings.offline_iterations} offline and "
             f"{counted(settings.online_iterations, 'online iteration')}"
         )
+        on_paper = options.preset == "paper"
+        if on_paper:
+            print(papers_differences(parts))
         seeds = options.seed_numbers
         labels = [{"seed": seed} for seed in seeds]
         with parts.start("reincarnate", options) as folder:
-            state = training.run(parts.program, [settings] * len(seeds), seeds, labels, folder, parts.data)
+            every = [settings] * len(seeds)
+            state = training.run(parts.program, every, seeds, labels, folder, parts.data, forecast=on_paper)
             finish(options, parts, folder, state)
     print(f"after {clock(time.perf_counter() - start)}")
+
+
+def papers_differences(parts: experiment.Experiment) -> str:
+    """What a run of the preset `paper` does not have as the paper has it, with what its teacher is instead."""
+    card = parts.teacher.card
+    ours = f"this one is {card.algorithm or 'of unknown make'} after {card.frames:,} frames"
+    first, *others = presets.PAPERS_DIFFERENCES
+    return "\n".join(["not as in the paper:", *(f"- {line}" for line in (f"{first}; {ours}", *others))])
 
 
 def finish(options: Options, parts: experiment.Experiment, folder: run_folder.RunFolder, state: qdagger.State) -> None:

@@ -1,7 +1,8 @@
-"""Where an iteration of DQN on Atari spends its time: emulation, observation, acting, ring, update, evaluation.
+"""Where an iteration of DQN, or of QDagger, on Atari spends its time: emulation, observation, acting, ring, update, evaluation.
 
     python experiments/benchmarks/pixel_parts.py
     python experiments/benchmarks/pixel_parts.py --num-environments 32 --padding VALID --width 0.5
+    python experiments/benchmarks/pixel_parts.py --qdagger --padding VALID --width 0.5
 
 Each part is timed alone, inside a compiled loop, and counted as often as an iteration has it. What a part costs beside another
 is not what it costs alone, so that the sum is near the whole and not equal to it.
@@ -20,13 +21,14 @@ from purejaxrrl import qdagger
 from purejaxrrl.environments.atari.observation import Viewer
 from purejaxrrl.replay import acting
 from purejaxrrl.runs import command_line
-from purejaxrrl.students.hyperparameters import as_arrays, declare, option, with_defaults
-from purejaxrrl.students.settings import DQN
+from purejaxrrl.students.hyperparameters import as_arrays, as_dict, declare, option, with_defaults
+from purejaxrrl.students.settings import DQN, QDagger
 
 
 @declare
 class Options:
     environment: str = option("atari/breakout", "name of the Atari environment to time")
+    qdagger: bool = option(False, "time QDagger's iteration, from the teacher that comes with the library, with DQN's settings")
     repetitions: int = option(50, "number of times that a part is repeated in its compiled loop", minimum=1)
 
 
@@ -75,13 +77,16 @@ def parts(program: qdagger.Program, state: qdagger.State, repetitions: int) -> d
     def act(actions: jax.Array, index: jax.Array) -> jax.Array:
         seen = observation + actions[:, None, None, None].astype(observation.dtype)  # another one each time
         q_values = program.student.apply(state.learner.params, seen, None).q_values
+        if program.teacher:  # whose outputs are kept, so that the compiler may not leave them out
+            q_values = q_values + 1e-6 * program.teacher.apply(program.teacher.params, seen)
         return acting.epsilon_greedy(jax.random.fold_in(key, index), q_values, 0.01)
 
     def batch_of(ring: Any, index: jax.Array) -> Any:
         drawn = state._replace(ring=ring)
         return qdagger.sample(program, settings, drawn, jax.random.fold_in(key, index), jnp.int32(200), None)
 
-    row = jax.jit(lambda actors: acting.act(key, environment, params, actors, noop)[1])(state.actors)
+    outputs = program.teacher.apply(program.teacher.params, observation) if program.teacher else None
+    row = jax.jit(lambda actors: acting.act(key, environment, params, actors, noop, outputs)[1])(state.actors)
 
     def write(ring: Any, index: jax.Array) -> Any:
         return program.memory.add(ring, row, index)
@@ -94,7 +99,7 @@ def parts(program: qdagger.Program, state: qdagger.State, repetitions: int) -> d
 
     def update(learner: Any, index: jax.Array) -> Any:
         one = jax.random.fold_in(key, index)
-        return qdagger.update(program, settings, learner, batch, one, jnp.float32(0.0), is_online=True)[0]
+        return qdagger.update(program, settings, learner, batch, one, state.weaning_coefficient, is_online=True)[0]
 
     def evaluate(total: jax.Array, index: jax.Array) -> jax.Array:
         return total + qdagger.evaluate(program, settings, state, jax.random.fold_in(key, index), {}, True)["score"]
@@ -114,7 +119,11 @@ def parts(program: qdagger.Program, state: qdagger.State, repetitions: int) -> d
 def main() -> None:
     with command_line.user_errors():
         options, settings = command_line.parse((Options, Settings), __doc__, leave_out=("online_iterations",))
-        program = qdagger.program(settings, purejaxrrl.make(options.environment))
+        environment, teacher = purejaxrrl.make(options.environment), None
+        if options.qdagger:
+            teacher = purejaxrrl.load_teacher(purejaxrrl.shipped_teacher(options.environment))
+            settings = QDagger(offline_iterations=0, **as_dict(settings))
+        program = qdagger.program(settings, environment, teacher)
         state = jax.jit(functools.partial(qdagger.init, program))(jax.random.key(0), settings)
         found = parts(program, state, options.repetitions)
         online = jax.jit(functools.partial(qdagger.online, program), donate_argnums=0)

@@ -4,17 +4,21 @@
     python experiments/pvrl/benchmark_pvrl.py --seed 1000 --seeds 10 --output runs/confirmation   # seeds that nobody has looked at
     python experiments/pvrl/benchmark_pvrl.py --methods qdagger,qdagger_1_step --games breakout --output runs/n_step
     python experiments/pvrl/benchmark_pvrl.py --redraw                              # tables and figures from what was written
+    python experiments/pvrl/benchmark_pvrl.py --games atari/breakout --output runs/atari          # the paper's seven, hours
+    python experiments/pvrl/benchmark_pvrl.py --games atari10 --preset paper --output runs/paper  # as the paper, on an accelerator
 
 The methods of a game and their seeds are trained by one program, or a few where one would make methods pay for work that
-they do not do. What is finished is kept: --resume goes on with the rest, and adds games, methods and seeds.
+they do not do. What is finished is kept: --resume goes on with the rest, and adds games, methods and seeds. On Atari other flags are other
+numbers where they are not given: --games atari/breakout --help says which.
 """
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +26,30 @@ import figures
 import methods
 import report
 import results as written
+import suites
 
 from purejaxrrl import environments, teachers
-from purejaxrrl.environments import minatar
 from purejaxrrl.errors import UserError
 from purejaxrrl.runs import command_line, devices, experiment, memory, run_folder, training
 from purejaxrrl.runs.identity import with_code
 from purejaxrrl.runs.progress import clock
 from purejaxrrl.students import hyperparameters, presets, qdagger
-from purejaxrrl.students.hyperparameters import declare, option, static_part
+from purejaxrrl.students.hyperparameters import declaration, declare, derive, option, static_part
 from purejaxrrl.students.settings import QDagger
 from purejaxrrl.teachers import datasets
 
 
 @declare
 class Config:
-    games: tuple[str, ...] = option(minatar.GAMES, "MinAtar games to compare on, separated by commas")
+    games: tuple[str, ...] = option(
+        (),
+        "games to compare on, separated by commas: MinAtar's (breakout), or Atari's (atari/breakout; atari10 is the paper's ten); "
+        "empty: the preset's, with --redraw all that are there",
+    )
+    preset: str = option(
+        "",
+        f"what other flags are where they are not given: {', '.join(suites.SUITES)}; empty: comparison, on Atari quick",
+    )
     methods: tuple[str, ...] = option(methods.COMPARED, "methods to compare, separated by commas")
     environment_options: str = option("", "options that every game is made with, as name=value,name=value")
     output: str = option("runs/benchmark_pvrl", "folder to write to; earlier results there are moved aside")
@@ -74,9 +86,12 @@ class Config:
     )
 
     def __post_init__(self):
-        for name in ("games", "methods"):
-            if not getattr(self, name):
-                raise UserError(f"{name} is empty; give at least one")
+        games = suites.expanded(self.games)
+        derive(self, preset=self.preset or suites.preset_for(games))
+        suites.check(self.preset, games)
+        derive(self, games=games or (() if self.redraw else tuple(self.suite.games)))
+        if not self.methods:
+            raise UserError("methods is empty; give at least one")
         experiment.check_seeds(self.seed, self.seeds)
         if self.frames % self.iterations:
             raise UserError(f"frames is {self.frames}, not a multiple of iterations, {self.iterations}")
@@ -85,11 +100,13 @@ class Config:
             for name in self.methods:
                 self.student(environment, name)
 
+    @property
+    def suite(self) -> suites.Suite:
+        return suites.SUITES[self.preset]
+
     def environment(self, game: str) -> Any:
         """The game, made with the options that were given."""
-        return experiment.make(
-            experiment.Options(environment=f"minatar/{game}", environment_options=self.environment_options)
-        )
+        return _made(suites.environment_name(game), self.environment_options)
 
     def agent_steps(self, environment: Any) -> int:
         """The student's budget."""
@@ -97,29 +114,37 @@ class Config:
 
     def student(self, environment: Any, method: str) -> QDagger:
         """The settings of one method."""
-        agent_steps = self.agent_steps(environment)
+        agent_steps, suite = self.agent_steps(environment), self.suite
         sizes = presets.sizes(agent_steps, self.iterations, self.target_period)
-        if self.offline_updates:
-            sizes["offline_updates"] = max(1, round(self.offline_updates / self.target_period)) * self.target_period
+        offline = suite.settings.get("offline_iterations", declaration(QDagger, "offline_iterations").default)
+        updates = (self.offline_updates or sizes["offline_updates"]) / offline
+        sizes["offline_updates"] = max(1, round(updates / self.target_period)) * self.target_period
         names = "evaluation_steps", "network", "widths", "target_period"
-        return methods.settings(method, agent_steps, **sizes, **{name: getattr(self, name) for name in names})
+        return methods.settings(method, agent_steps, suite, **sizes, **{name: getattr(self, name) for name in names})
 
     def sources(self, game: str, environment: Any) -> experiment.Options:
         """Where a game's teacher and its data come from."""
         transitions = self.data_transitions or presets.DATA.of(self.agent_steps(environment), 8)
+        bare = game.removeprefix(suites.ATARI)
         return experiment.Options(
             environment=environment.name,
             environment_options=self.environment_options,
-            teacher=self.teacher.replace("{game}", game),
-            data=self.data.replace("{game}", game),
+            teacher=self.teacher.replace("{game}", bare),
+            data=self.data.replace("{game}", bare),
             data_transitions=transitions,
         )
 
     @property
     def shared(self) -> dict[str, Any]:
         """The options that all results of a benchmark share. Where the data are is none: their checksum says what they are."""
-        own = {"games", "methods", "data", "output", "resume", "redraw", "seed", "seeds"}
+        own = {"games", "preset", "methods", "data", "output", "resume", "redraw", "seed", "seeds"}
         return {name: value for name, value in hyperparameters.as_dict(self).items() if name not in own}
+
+
+@functools.cache
+def _made(name: str, options: str) -> Any:
+    """An environment, which may take seconds to make and is asked for more than once."""
+    return experiment.make(experiment.Options(environment=name, environment_options=options))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,14 +160,18 @@ class Game:
     def load(cls, config: Config, game: str) -> "Game":
         environment = config.environment(game)
         options = config.sources(game, environment)
-        teacher = teachers.load(options.teacher or teachers.shipped(environment.name))
         students = {name: config.student(environment, name) for name in config.methods}
+        epsilon = next(iter(students.values())).evaluation_epsilon
+        teacher = experiment.fitted(options, experiment.load_teacher(options), environment, epsilon)
         needing = [student for student in students.values() if student.needs_data]
         data = experiment.load_data(options, needing[0], environment, teacher) if needing else None
-        for student in students.values():
-            program = qdagger.program(student, environment, teacher, data)
-            memory.check_runs(student, environment, program.student, config.seeds)
-        return cls(environment, teacher, data, students)
+        game = cls(environment, teacher, data, students)
+        for name, student in students.items():
+            memory.check_runs(student, environment, game.program(name).student, config.seeds)
+        return game
+
+    def program(self, method: str) -> qdagger.Program:
+        return qdagger.program(self.students[method], self.environment, self.teacher, self.data)
 
     def about(self) -> dict[str, Any]:
         """What results say of it."""
@@ -154,12 +183,18 @@ class Game:
             "random_score": card.random_score,
         }
 
-    def groups(self, names: list[str]) -> list[list[str]]:
-        """The methods that one program can train side by side: those that differ in values alone."""
+    def groups(self, names: list[str], seeds: int) -> list[list[str]]:
+        """The methods that one program trains side by side: those that differ in values alone, as many as memory has room for."""
         programs: dict[Any, list[str]] = {}
         for name in names:
             programs.setdefault(static_part(self.students[name]), []).append(name)
-        return list(programs.values())
+        return [part for group in programs.values() for part in self._fitting(group, seeds)]
+
+    def _fitting(self, group: list[str], seeds: int) -> Iterator[list[str]]:
+        most = memory.most_runs(self.students[group[0]], self.environment, self.program(group[0]).student)
+        several = len(group) if most is None else max(most // seeds, 1)
+        for first in range(0, len(group), several):
+            yield group[first : first + several]
 
 
 def described(name: str, settings: QDagger) -> dict[str, Any]:
@@ -182,9 +217,10 @@ def train(config: Config, name: str, game: Game, names: list[str], seeds: list[i
         "seeds": seeds,
     }
     each = [(method, seed) for method in names for seed in seeds]
-    with run_folder.RunFolder(Path(config.output) / name / f"{names[0]}-{wanted}", about, resume=True) as folder:
+    place = Path(config.output) / name.replace("/", "-") / f"{names[0]}-{wanted}"
+    with run_folder.RunFolder(place, about, resume=True) as folder:
         training.run(
-            qdagger.program(game.students[names[0]], game.environment, game.teacher, game.data),
+            game.program(names[0]),
             [game.students[method] for method, _ in each],
             [seed for _, seed in each],
             [{"method": method, "seed": seed} for method, seed in each],
@@ -209,8 +245,15 @@ def results_folder(output: str, program: str, shared: dict[str, Any], resume: bo
         lock.release()
 
 
+def check_teachers(config: Config) -> None:
+    """Raises UserError where a game's teacher is missing, or another game's, before any game is begun."""
+    for game in config.games:
+        experiment.load_teacher(config.sources(game, config.environment(game)))
+
+
 def train_all(config: Config) -> None:
     """Trains what is not in the results yet, game by game."""
+    check_teachers(config)
     wanted_seeds = range(config.seed, config.seed + config.seeds)
     for name in config.games:
         environment = config.environment(name)
@@ -224,14 +267,21 @@ def train_all(config: Config) -> None:
             game = Game.load(config, name)
             written.check_sources(config.output, name, game.about())
         for seeds, names in missing.items():
-            for group in game.groups(names):
+            for group in game.groups(names, len(seeds)):
                 print(f"\n{name}: {', '.join(group)}; seeds {', '.join(map(str, seeds))}")
                 train(config, name, game, group, list(seeds))
 
 
+def flags_of_suite() -> Mapping[str, Any]:
+    """What flags are where they are not given, for the games and preset of the command line."""
+    games = suites.expanded(command_line.given("games", "").split(","))
+    suite = suites.SUITES.get(command_line.given("preset", "") or suites.preset_for(games))
+    return suite.flags if suite else {}
+
+
 def main() -> None:
     devices.use_cores()
-    (config,) = command_line.parse((Config,), __doc__)
+    (config,) = command_line.parse((Config,), __doc__, defaults=flags_of_suite())
     start = time.perf_counter()
     with command_line.user_errors("the same command with --resume goes on with what is not finished"):
         if not config.redraw:

@@ -74,9 +74,9 @@ def _curve(axes: Any, results: Results, method: str, scores: np.ndarray, replica
     """The IQM of `scores`, `[iterations, seeds, games]`, with its band."""
     intervals = [statistics.stratified_bootstrap_interval(at, replications=replications) for at in scores]
     low, high = np.array(intervals).T
-    axes.fill_between(results.agent_steps, low, high, color=colours(results)[method], alpha=0.12, linewidth=0)
+    axes.fill_between(results.frames, low, high, color=colours(results)[method], alpha=0.12, linewidth=0)
     middle = [statistics.interquartile_mean(at) for at in scores]
-    axes.plot(results.agent_steps, middle, **_line(results, method))
+    axes.plot(results.frames, middle, **_line(results, method))
 
 
 def _finish(axes: Any, title: str) -> None:
@@ -166,7 +166,7 @@ def weaning(results: Results) -> Figure:
             runs = results.runs[game][method].values()
             course = np.mean([run.coefficients[run.agent_steps > 0] for run in runs], axis=0)
             if course.any():
-                axes.plot(results.agent_steps, course, drawstyle="steps-pre", **_line(results, method))
+                axes.plot(results.frames, course, drawstyle="steps-pre", **_line(results, method))
         axes.set(
             xlabel="frames of the student", ylabel="weaning coefficient λ", title=label(results, game), ylim=(0, 1.05)
         )

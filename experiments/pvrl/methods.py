@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from suites import SUITES, Suite
+
 from purejaxrrl.errors import UserError
 from purejaxrrl.students import presets
 from purejaxrrl.students.hyperparameters import declaration
@@ -16,35 +18,64 @@ from purejaxrrl.students.losses import Term, with_term
 from purejaxrrl.students.presets import Share, resolved
 from purejaxrrl.students.settings import QDagger
 
+MINATAR = SUITES["comparison"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A method: what figures call it, its settings (numbers, or a `Share`) and its own loss, if it has one."""
+    """A method: what figures call it, its settings (numbers, or a `Share`) and its own loss, if it has one.
+
+    searched, papers: the rates that tune_pvrl.py found on MinAtar, where it searched each method's alike, and the paper's, which Atari's
+    suites have; where they are not QDagger's.
+    """
 
     title: str
     settings: Mapping[str, Any]
     term: Term | None = None
+    searched: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    papers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def values(self, suite: Suite = MINATAR) -> dict[str, Any]:
+        """What it changes of QDagger's defaults in that suite."""
+        return {**suite.settings, **self.settings, **(self.searched if suite.searched else self.papers)}
+
+    def like(self, title: str, term: Term | None = None, **changes: Any) -> "Entry":
+        """The same but for `changes`, which hold in every suite."""
+        kept = {
+            whose: {name: value for name, value in getattr(self, whose).items() if name not in changes}
+            for whose in ("searched", "papers")
+        }
+        return Entry(title, {**self.settings, **changes}, term or self.term, **kept)
 
 
-# The paper's rates are 6.25e-5 for students without a teacher's data, and 1e-4 throughout for DQfD; these are the best that
-# tune_pvrl.py found on MinAtar, where it searched each method's alike.
 _EXPLORES = {"epsilon_start": 1.0, "epsilon_decay_steps": Share(50_000)}
 _NO_TEACHER = {"distillation_coefficient": 0.0, "weaning": "none"}
 _FROM_NOTHING = _EXPLORES | _NO_TEACHER | {"offline_iterations": 0}
-_JSRL = _FROM_NOTHING | {"n_step": 1, "weaned_learning_rate": 1.5e-4}
+_JSRL = _FROM_NOTHING | {"n_step": 1}
 _STUDENT_ROLLS_IN = {"student_rolls_in": True, "guide_probability": 1.0}
-_ON_DATA = _NO_TEACHER | {"n_step": 1, "fresh_optimiser": True, "weaned_learning_rate": 1.5e-4}
-_MARGIN = {"distillation_coefficient": 0.0, "margin_coefficient": 1.0, "weaned_learning_rate": 1.5e-5}
+_ON_DATA = _NO_TEACHER | {"n_step": 1, "fresh_optimiser": True}
+_MARGIN = {"distillation_coefficient": 0.0, "margin_coefficient": 1.0}
+
+
+def _rates(searched: float | None = None, papers: float | None = None) -> dict[str, dict[str, float]]:
+    """The rate after weaning, or the only one: what was found on MinAtar, and the paper's; None is QDagger's."""
+    found = {"searched": searched, "papers": papers}
+    return {whose: {"weaned_learning_rate": rate} for whose, rate in found.items() if rate is not None}
+
+
+_DQN = 6.25e-5
 
 METHODS: dict[str, Entry] = {
-    "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1, "weaned_learning_rate": 5e-4}),
-    "tabula_rasa_3_step": Entry("tabula rasa DQN, n = 3", _FROM_NOTHING | {"weaned_learning_rate": 1.5e-3}),
+    "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1}, **_rates(5e-4, _DQN)),
+    "tabula_rasa_3_step": Entry("tabula rasa DQN, n = 3", _FROM_NOTHING, **_rates(1.5e-3, _DQN)),
     "kickstarting": Entry("kickstarting", _EXPLORES | {"offline_iterations": 0}),
-    "jsrl": Entry("JSRL, roll-in", _JSRL | {"roll_in_steps": 100}),
-    "jsrl_released": Entry("JSRL, as released", _JSRL | {"roll_in_steps": 100} | _STUDENT_ROLLS_IN),
-    "rehearsal": Entry("rehearsal", _ON_DATA | {"rehearsal_fraction": 0.25}),
-    "pretraining": Entry("offline pretraining", _ON_DATA | {"cql_coefficient": 1.0}),
-    "dqfd": Entry("DQfD", _MARGIN | {"n_step": 1}),
+    "jsrl": Entry("JSRL, roll-in", _JSRL | {"roll_in_steps": 100}, **_rates(1.5e-4, _DQN)),
+    "jsrl_released": Entry(
+        "JSRL, as released", _JSRL | {"roll_in_steps": 100} | _STUDENT_ROLLS_IN, **_rates(1.5e-4, _DQN)
+    ),
+    "rehearsal": Entry("rehearsal", _ON_DATA | {"rehearsal_fraction": 0.25}, **_rates(1.5e-4)),
+    "pretraining": Entry("offline pretraining", _ON_DATA | {"cql_coefficient": 1.0}, **_rates(1.5e-4)),
+    "dqfd": Entry("DQfD", _MARGIN | {"n_step": 1}, **_rates(1.5e-5, 1e-4)),
     "qdagger": Entry("QDagger", {}),
     "dagger": Entry("DAgger", {"td_coefficient": 0.0, "weaning": "constant"}),
     "q_learning_dagger": Entry("Q-learning + DAgger", {"weaning": "constant"}),
@@ -58,18 +89,20 @@ PRIMARY = "qdagger_bound", "qdagger"
 """The comparison of weaning rules that decides, ours and the paper's: chosen before its seeds are run."""
 
 METHODS |= {
-    "jsrl_1000": Entry("JSRL, roll-in, m = 1000", METHODS["jsrl"].settings | {"roll_in_steps": 1000}),
+    "jsrl_1000": METHODS["jsrl"].like("JSRL, roll-in, m = 1000", roll_in_steps=1000),
     **{
-        f"rehearsal_{name}": Entry(
-            f"rehearsal, {title}", METHODS["rehearsal"].settings | {"rehearsal_fraction": fraction}
-        )
+        f"rehearsal_{name}": METHODS["rehearsal"].like(f"rehearsal, {title}", rehearsal_fraction=fraction)
         for name, title, fraction in (("16th", "1/16", 1 / 16), ("8th", "1/8", 1 / 8), ("half", "1/2", 1 / 2))
     },
     "qdagger_1_step": Entry("QDagger, n = 1", {"n_step": 1}),
     "qdagger_cold": Entry("QDagger, temperature 0.1", {"teacher_temperature": 0.1, "student_temperature": 0.1}),
     "qdagger_warm": Entry("QDagger, temperature 1", {"teacher_temperature": 1.0, "student_temperature": 1.0}),
     "qdagger_best_action": Entry("QDagger, best action only", {"best_action_only": True}),
-    "dqfd_large_margin": Entry("DQfD, its own margin", METHODS["dqfd"].settings | {"elementwise_margin": False}),
+    "dqfd_large_margin": METHODS["dqfd"].like("DQfD, its own margin", elementwise_margin=False),
+    # After the offline phase it plays as the others do, but its warm-up never ends.
+    "cloning": Entry(
+        "behaviour cloning", {"td_coefficient": 0.0, "weaning": "constant", "warm_up": Share(2 * presets.PAPERS_BUDGET)}
+    ),
 }
 
 
@@ -88,8 +121,7 @@ def add(name: str, title: str, like: str = "qdagger", term: Term | None = None, 
     """
     if name in METHODS:
         raise UserError(f"there is a method {name!r} already; take another name")
-    original = named(like)
-    METHODS[name] = Entry(title, original.settings | changes, term or original.term)
+    METHODS[name] = named(like).like(title, term, **changes)
 
 
 def has_two_rates(name: str) -> bool:
@@ -97,7 +129,7 @@ def has_two_rates(name: str) -> bool:
 
     Students that have neither a teacher's loss nor its data have one rate, and so have those that are never weaned.
     """
-    values = presets.COMPARED | named(name).settings
+    values = named(name).values()
     from_nothing = values.get("weaning") == "none" and not values["offline_iterations"]
     return not from_nothing and values.get("weaning") != "constant"
 
@@ -111,24 +143,24 @@ def named(name: str) -> Entry:
 
 
 def setting(method: str, name: str) -> Any:
-    """What a method has of a setting: a number, a name, or a `Share`."""
-    own = presets.COMPARED | named(method).settings
+    """What a method has of a setting on MinAtar: a number, a name, or a `Share`."""
+    own = named(method).values()
     return own[name] if name in own else declaration(QDagger, name).default
 
 
-def changes(name: str, agent_steps: int) -> dict[str, Any]:
+def changes(name: str, agent_steps: int, suite: Suite = MINATAR) -> dict[str, Any]:
     """What a method changes of QDagger's settings for a student that plays `agent_steps`.
 
     Raises ValueError where the name is unknown.
     """
-    return resolved(presets.COMPARED | named(name).settings, agent_steps)
+    return resolved(named(name).values(suite), agent_steps)
 
 
-def settings(name: str, agent_steps: int, **shared: Any) -> QDagger:
+def settings(name: str, agent_steps: int, suite: Suite = MINATAR, **shared: Any) -> QDagger:
     """A method's settings; `shared` are those that the methods of a comparison have in common, where it has none of its own.
 
     Raises ValueError where the name is unknown or a setting is out of range.
     """
     term = named(name).term
     cls = with_term(QDagger, term) if term else QDagger
-    return cls(**shared | changes(name, agent_steps))
+    return cls(**shared | changes(name, agent_steps, suite))

@@ -95,6 +95,11 @@ class Results:
         first = next(iter(self.runs[self.games[0]][self.methods[0]].values()))
         return first.agent_steps[first.agent_steps > 0]
 
+    @property
+    def frames(self) -> np.ndarray:
+        """Of the student after each online iteration; the last is after all that were asked for."""
+        return self.agent_steps * (self.shared["frames"] / self.agent_steps[-1])
+
 
 def load(path: str | os.PathLike, games: Sequence[str] | None = None) -> Results:
     """The finished results in a benchmark's folder, of `games` or of all.
@@ -200,7 +205,7 @@ def _folders(path: Path, resume: bool = False) -> Iterator[tuple[Path, dict[str,
             raise ResultsError(
                 f"{config.parent} cannot be read ({error}); use --resume, and where that does not help move it away before"
             ) from None
-        if rows and float(rows[-1]["agent_steps"]) == about["shared"]["frames"]:
+        if len({float(row["agent_steps"]) for row in rows} - {0.0}) == about["shared"]["iterations"]:
             yield config.parent, about, rows
 
 

@@ -41,7 +41,7 @@ def check_space(memory: ReplayMemory, rings: int = 1, beside: int = 0, available
       available: `available_bytes` unless given; nothing is checked where that is not known.
     """
     available = available_bytes() if available is None else available
-    transition = size(jax.eval_shape(memory.init)) // memory.capacity
+    transition = _bytes_of_a_transition(memory)
     asked = rings * memory.capacity * transition
     if available is None or asked + beside <= available:
         return
@@ -53,10 +53,20 @@ def check_space(memory: ReplayMemory, rings: int = 1, beside: int = 0, available
     least = (memory.max_n_step + memory.codec.history + 1) * row
     remedy = f"take a capacity of at most {largest}" if largest >= least else "no ring fits"
     if rings > 1:
-        remedy += ", or fewer seeds"
+        seeds = fitting(memory, beside // rings, available)
+        remedy += f", or at most {seeds} seeds" if seeds else ""
     raise UserError(
         f"{several} {asked:,} bytes ({transition:,} each) beside {beside:,} of other data, and {available:,} are available; {remedy}"
     )
+
+
+def fitting(memory: ReplayMemory, beside: int, available: int) -> int:
+    """How many runs fit `available` bytes, each with a ring of that layout and `beside` bytes of what else it keeps."""
+    return available // (memory.capacity * _bytes_of_a_transition(memory) + beside)
+
+
+def _bytes_of_a_transition(memory: ReplayMemory) -> int:
+    return size(jax.eval_shape(memory.init)) // memory.capacity
 
 
 def _available_to_the_process() -> int | None:

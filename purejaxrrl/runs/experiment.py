@@ -107,7 +107,9 @@ def prepare(options: Options, settings: QDagger, num_runs: int | None = None) ->
     environment = make(options)
     teacher = fitted(options, teacher, environment, settings.evaluation_epsilon)
     student = described(settings, environment, environment.default_params)
-    memory.check_runs(settings, environment, student, options.seeds if num_runs is None else num_runs)
+    num_runs = options.seeds if num_runs is None else num_runs
+    memory.check_runs(settings, environment, student, num_runs)
+    print(memory.described(settings, environment, student, num_runs))
     data = load_data(options, settings, environment, teacher) if settings.needs_data else None
     return Experiment(
         environment, teacher, data, qdagger.program(settings, environment, teacher, data, student=student)

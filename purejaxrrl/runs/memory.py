@@ -7,6 +7,7 @@ import jax
 from purejaxrrl import replay
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.replay import acting, space
+from purejaxrrl.runs.progress import counted
 from purejaxrrl.students.settings import ValueBased
 from purejaxrrl.students.student import Student, init_learner
 
@@ -28,7 +29,27 @@ def of_run(settings: ValueBased, environment: Environment, student: Student) -> 
     return ring, sum(space.size(jax.eval_shape(function)) for function in made)
 
 
+def most_runs(settings: ValueBased, environment: Environment, student: Student) -> int | None:
+    """How many runs fit the local devices side by side; None where that cannot be known."""
+    available = space.available_bytes(jax.local_device_count())
+    ring, beside = of_run(settings, environment, student)
+    return None if available is None else space.fitting(ring, beside, available)
+
+
 def check_runs(settings: ValueBased, environment: Environment, student: Student, num_runs: int) -> None:
     """Raises UserError where that many runs do not fit the local devices."""
     ring, beside = of_run(settings, environment, student)
     replay.check_space(ring, num_runs, num_runs * beside, space.available_bytes(jax.local_device_count()))
+
+
+def described(settings: ValueBased, environment: Environment, student: Student, num_runs: int) -> str:
+    """What the runs take of the local devices' memory, in a line, and how many would fit."""
+    ring, beside = of_run(settings, environment, student)
+    of_ring = space.size(jax.eval_shape(ring.init))
+    each = f"{_mib(of_ring + beside)} ({_mib(of_ring)} of it replay memory)"
+    most = most_runs(settings, environment, student)
+    return f"memory: {counted(num_runs, 'seed')} of {each}" + (f"; {most:,} would fit" if most else "")
+
+
+def _mib(number: int) -> str:
+    return f"{number / 2**20:,.0f} MiB"

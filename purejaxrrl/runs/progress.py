@@ -35,6 +35,7 @@ class ProgressBar:
         self._done = dict.fromkeys(self._total, 0) | dict(done_updates or {})
         # Seconds an update of each iteration, without compilation. Every phase has its list: another thread reads them.
         self._paces: dict[str, list[float]] = {phase: [] for phase in self._total}
+        self._expected = 0.0
         self._phase, self._updates, self._what = next(iter(self._total)), 0, ""
         self._compilations = Compilations()
         self._last, self._compiled = time.perf_counter(), 0.0
@@ -49,6 +50,12 @@ class ProgressBar:
 
     def __exit__(self, *exception: Any) -> None:
         self._open.close()
+
+    def expect(self, pace: float) -> None:
+        """Seconds an update, measured before any iteration: what is said of the time left until one has ended. Prints it."""
+        self._expected = pace
+        self._last, self._compiled = time.perf_counter(), self._compilations.seconds
+        self.console.print(f"[dim]measured {1 / pace:,.0f} updates/s: {clock(self._left())} left without playing and evaluations[/dim]")
 
     def begin(self, phase: str, updates: int, what: str) -> None:
         """An iteration of so many updates begins; `what` is said of it."""
@@ -82,14 +89,14 @@ class ProgressBar:
     def _status(self) -> str:
         if self._compilations.running:
             return f"compiling: {self._what}" if self._what else "compiling"
-        left = f"{clock(self._left())} left" if any(self._paces.values()) else ""
+        left = f"{clock(self._left())} left" if self._pace(self._phase) else ""
         return ", ".join(filter(None, (self._what, left)))
 
     def _pace(self, phase: str) -> float:
-        """Seconds an update: of the last iterations of that phase, or where it has none yet, of the other's."""
+        """Seconds an update: of the last iterations of that phase, or where it has none yet, of the other's, or as expected."""
         paces = self._paces[phase] or [pace for paces in self._paces.values() for pace in paces]
         recent = paces[-_RECENT:]
-        return sum(recent) / len(recent) if recent else 0.0
+        return sum(recent) / len(recent) if recent else self._expected
 
     def _guessed(self) -> float:
         """Updates of the iteration that is going on."""
@@ -110,6 +117,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, as 3:07."""
+    """Minutes and seconds, as 3:07; from an hour on hours too, as 1:03:07."""
     minutes, rest = divmod(int(seconds + 0.5), 60)
-    return f"{minutes}:{rest:02d}"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours}:{minutes_left:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

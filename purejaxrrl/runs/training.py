@@ -13,6 +13,7 @@ from purejaxrrl import replay
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.replay import space
 from purejaxrrl.runs import devices, run_folder
+from purejaxrrl.runs import forecast as forecasts
 from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
 from purejaxrrl.students import qdagger
@@ -33,6 +34,7 @@ def run(
     folder: run_folder.RunFolder,
     data: Dataset | None = None,
     after_iteration: Callable[[int, qdagger.State, dict[str, np.ndarray]], None] | None = None,
+    forecast: bool = False,
 ) -> qdagger.State:
     """Trains all runs side by side, from the folder's last checkpoint if it has one; returns their stacked states.
 
@@ -44,6 +46,8 @@ def run(
       after_iteration: called with the agent steps so far, the stacked states and the metrics `[runs, ...]`, of which those that are no
         scalars are not in the folder, before that iteration's checkpoint: what it writes is written again by a run that is killed
         between the two.
+      forecast: say before the first iteration how long it all will take, by a few updates on the teacher's data that change nothing;
+        nothing is said where there are none.
 
     Raises:
       ValueError: settings differ in something static, so that they need programs of their own.
@@ -55,6 +59,8 @@ def run(
     done, state = runs.start(folder)
     phases = list(runs.phases())
     with ProgressBar(runs.updates_of(phases), runs.updates_of(phases[:done])) as bar:
+        if forecast and data and done < len(phases):
+            bar.expect(runs.seconds_per_update(state))
         for number, (phase, index) in list(enumerate(phases))[done:]:
             iterations = getattr(program.settings, f"{phase}_iterations")
             bar.begin(phase, runs.updates[phase], f"{phase} iteration {index + 1} of {iterations}")
@@ -131,6 +137,13 @@ class _Runs:
         available = replay.available_bytes(len(devices.devices_for(len(self._places))))
         beside = space.size(shapes._replace(ring=None))
         replay.check_space(self._program.memory, len(self._places), beside, available)
+
+    def seconds_per_update(self, state: qdagger.State) -> float:
+        """On the teacher's data, an update of every run being as many."""
+        found = forecasts.seconds_of_an_update(
+            self._program, state.learner, self._offline_keys, self._settings, self._ring
+        )
+        return found / self._number
 
     def iteration(self, phase: str, index: int, state: qdagger.State) -> tuple[qdagger.State, dict[str, np.ndarray]]:
         """One of all runs: the state after it, and the metrics `[runs]`."""
