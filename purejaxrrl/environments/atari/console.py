@@ -157,6 +157,7 @@ class Console:
 
     Attributes:
       engine: which it is.
+      identity: the arguments that were given or chosen, as text.
       games: the names. height: lines of `screen`; of the tallest, where there are several games.
       minimal_actions, legal_actions: values of ALE's action enum, those of any of the games.
 
@@ -184,6 +185,7 @@ class Console:
             _check_offered(spec, "mode", one, spec.modes)
             _check_offered(spec, "difficulty", other, (0, *spec.difficulties))
         self.engine = engines.choose(engine)
+        self.identity = repr((self.games, modes, difficulties, seed, self.engine))
         self._tables = _cabinet(specs, modes, difficulties, seed)
         self.height = int(self._tables.hardware.screen.height.max())
         self.minimal_actions = tuple(sorted({action for spec in specs for action in spec.minimal_actions}))
@@ -213,6 +215,10 @@ class Console:
             state = play(state, jnp.int32(scripts.RESET_GAME), jnp.int32(_PLAYING))
             states.append(state)
         return states
+
+    def shapes(self) -> ConsoleState:
+        """A state's shapes and types, as `jax.ShapeDtypeStruct`s."""
+        return jax.eval_shape(self._power_on, jax.ShapeDtypeStruct((), jnp.int32))
 
     def act(self, state: ConsoleState, action: jax.Array | int, draws: jax.Array | int = DRAW_ALL) -> ConsoleState:
         """One frame with `action` held, as `ALEInterface.act` does it: none once the game is over.

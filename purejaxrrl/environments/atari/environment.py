@@ -1,8 +1,9 @@
 """Atari games as environments, with the settings of Machado et al. (2018) as defaults, on top of the console.
 
 An agent step is `frame_skip` frames. The observation is the brighter of its last two, pixel by pixel, grey, 84 x 84, behind
-the three before it; with a frame skip of 1 that is the one frame itself. Episodes begin in one of a few states that are computed when the environment is made (`start_states.py`),
-for a console takes hundreds of frames to start; `Console.reset` is what then happens in between.
+the three before it; with a frame skip of 1 that is the one frame itself. Episodes begin in one of a few states that are computed
+(`start_states.py`) and kept on disk (`start_cache.py`) when the environment is made, for a console takes hundreds of frames to start;
+`Console.reset` is what then happens in between.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from purejaxrrl.environments import base, options
-from purejaxrrl.environments.atari import capacity, frame_skip, preprocessing, start_states
+from purejaxrrl.environments.atari import capacity, frame_skip, preprocessing, start_cache, start_states
 from purejaxrrl.environments.atari.batching import over_lanes
 from purejaxrrl.environments.atari.console import Console, ConsoleState
 from purejaxrrl.environments.atari.games import GAMES
@@ -134,7 +135,7 @@ class Atari:
             raise UserError("no game was given; name at least one, such as 'breakout'")
         self._set_up(games, Settings(**settings))
         self._pool = _pool(
-            start_states.compute(
+            start_cache.compute(
                 self.console,
                 self._viewer,
                 self.settings.num_start_states,

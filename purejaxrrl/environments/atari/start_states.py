@@ -23,6 +23,7 @@ from purejaxrrl.errors import UserError
 NOOP, FIRE = 0, 1
 STACK = 4
 """Pictures of an observation."""
+OBSERVATION = jax.ShapeDtypeStruct((preprocessing.SIZE, preprocessing.SIZE, STACK), jnp.uint8)
 
 
 @jax.tree_util.register_dataclass
@@ -61,7 +62,7 @@ def compute(console: Console, viewer: Viewer, num_resets: int, noop_max: int, fi
     ]
     # On the host, for the states have many leaves, each of which would take time to compile.
     consoles, executed = jax.tree.map(lambda *leaves: np.stack(leaves, 1), *found)
-    blank = jnp.zeros((preprocessing.SIZE, preprocessing.SIZE, STACK), jnp.uint8)
+    blank = jnp.zeros(OBSERVATION.shape, OBSERVATION.dtype)
     see = jax.jit(jax.vmap(jax.vmap(lambda state: viewer.observe(state, blank, pictures=1))))
     pool = StartStates(consoles, np.asarray(see(consoles)), executed)
     for name, faults in zip(console.games, np.asarray(consoles.fault), strict=True):

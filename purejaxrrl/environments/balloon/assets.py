@@ -6,7 +6,6 @@ packages that no longer install, so that it cannot be a dependency. What is load
 
 import functools
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from flax import serialization
 
 from purejaxrrl.environments.balloon.wind import LATENTS, OUTPUTS, Decoder
 from purejaxrrl.errors import UserError
+from purejaxrrl.files import cache
 
 COMMAND = "python -m purejaxrrl.environments.balloon.fetch"
 DECODER, TEACHER_GRAPH = "offlineskies22_decoder.msgpack", "perciatelli44.pb"
@@ -33,10 +33,8 @@ class MissingAssetsError(UserError):
 
 
 def folder() -> Path:
-    """Where the data are: `balloon` below $PUREJAXRRL_CACHE, or else below purejaxrrl in the user's cache folder."""
-    if chosen := os.environ.get("PUREJAXRRL_CACHE"):
-        return Path(chosen) / "balloon"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "purejaxrrl" / "balloon"
+    """Where the data are."""
+    return cache.folder("balloon")
 
 
 def available() -> bool:

@@ -122,6 +122,7 @@ def test_a_mixed_batch_equals_ale_pys_vector_environment_through_whole_episodes(
 def fake(monkeypatch):
     """Makes environments of a console that needs no emulation."""
     monkeypatch.setattr(environment_module, "Console", fake_console.FakeConsole)
+    monkeypatch.setattr(environment_module, "start_cache", environment_module.start_states)
     return lambda games="pong", **settings: Atari(games, **settings)
 
 
