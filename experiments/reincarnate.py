@@ -52,7 +52,7 @@ def main() -> None:
     with command_line.user_errors():
         preset = presets.named(command_line.given("preset", "quick"), command_line.given("environment", ""))
         options, settings = command_line.parse((Options, settings_class()), __doc__, defaults=preset)
-        parts = experiment.prepare(options, settings)
+        parts = experiment.prepare("reincarnate", options, settings)
         card = parts.teacher.card
         print(
             f"{parts.environment.name}: teacher {card.score:.2f}, random {card.random_score:.2f}; "
@@ -61,7 +61,7 @@ def main() -> None:
         )
         seeds = options.seed_numbers
         labels = [{"seed": seed} for seed in seeds]
-        with parts.start("reincarnate", options) as folder:
+        with parts.start(options) as folder:
             state = training.run(parts.program, [settings] * len(seeds), seeds, labels, folder, parts.data)
             finish(options, parts, folder, state)
     print(f"after {clock(time.perf_counter() - start)}")

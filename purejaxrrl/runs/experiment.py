@@ -76,29 +76,28 @@ def check_seeds(seed: int, seeds: int) -> None:
 
 
 class Experiment(NamedTuple):
-    """What runs are made of. `data` is None where nothing learns from the teacher's."""
+    """What runs are made of. `data`: None where nothing learns from the teacher's. `identity`: without their checksum."""
 
     environment: Environment
     teacher: teachers.Teacher
     data: datasets.Dataset | None
     program: qdagger.Program
+    identity: dict[str, Any]
 
-    def start(self, program: str, options: Options, leave_out: Sequence[str] = ()) -> run_folder.RunFolder:
-        """The folder to write to, which is `program`'s alone; an earlier run in it is moved aside, or resumed.
-
-        leave_out: hyperparameters in which its runs differ.
-        """
-        settings = effective(options, self.program.settings, leave_out)
-        data_sha256 = self.data.fingerprint() if self.data else None
-        return open_folder(
-            options, identity.of_run(program, self.environment.name, settings, self.teacher, data_sha256)
-        )
+    def start(self, options: Options) -> run_folder.RunFolder:
+        """The folder to write to, which is this program's alone; an earlier run in it is moved aside, or resumed."""
+        return open_folder(options, self.identity | {"data_sha256": self.data.fingerprint() if self.data else None})
 
 
-def prepare(options: Options, settings: QDagger, num_runs: int | None = None) -> Experiment:
+def prepare(
+    name: str, options: Options, settings: QDagger, num_runs: int | None = None, leave_out: Sequence[str] = ()
+) -> Experiment:
     """Everything that runs of those settings need; what is wrong is found before anything is compiled or moved.
 
-    num_runs: how many are trained side by side; as many as there are seeds unless given.
+    Args:
+      name: the program's.
+      num_runs: how many are trained side by side; as many as there are seeds unless given.
+      leave_out: hyperparameters in which its runs differ.
 
     Raises ValueError where something does not fit or cannot be loaded, and OSError where nothing can be written.
     """
@@ -108,10 +107,11 @@ def prepare(options: Options, settings: QDagger, num_runs: int | None = None) ->
     teacher = fitted(options, teacher, environment, settings.evaluation_epsilon)
     student = described(settings, environment, environment.default_params)
     memory.check_runs(settings, environment, student, options.seeds if num_runs is None else num_runs)
+    about = identity.of_run(name, environment.name, effective(options, settings, leave_out), teacher)
+    check_resumable(options, about)
     data = load_data(options, settings, environment, teacher) if settings.needs_data else None
-    return Experiment(
-        environment, teacher, data, qdagger.program(settings, environment, teacher, data, student=student)
-    )
+    program = qdagger.program(settings, environment, teacher, data, student=student)
+    return Experiment(environment, teacher, data, program, about)
 
 
 def check_output(options: Any) -> None:
@@ -243,10 +243,20 @@ def effective(options: Any, settings: Any, leave_out: Sequence[str] = ()) -> dic
     return {name: value for name, value in values.items() if name not in without} | {"terms": terms}
 
 
+def check_resumable(options: Any, identity: dict[str, Any]) -> None:
+    """Raises RunError where --resume finds another run, whatever its data are: asked before they are collected."""
+    if options.resume:
+        run_folder.check_resumable(_folder(options, identity), identity, unknown={"data_sha256"})
+
+
+def _folder(options: Any, identity: dict[str, Any]) -> Path:
+    """`options.output`, or the folder that is named after program and environment."""
+    return Path(options.output or Path(_RUNS) / identity["program"] / identity["environment"].replace("/", "-"))
+
+
 def open_folder(options: Any, identity: dict[str, Any]) -> run_folder.RunFolder:
     """The folder `options.output`, or one named after program and environment, of that run; says where an earlier run went."""
-    default = Path(_RUNS) / identity["program"] / identity["environment"].replace("/", "-")
-    path = Path(options.output or default)
+    path = _folder(options, identity)
     if options.resume and run_folder.read_identity(path) is None:
         print(f"there is nothing to resume in {path}; the run starts there")
     folder = run_folder.RunFolder(path, identity, options.resume)

@@ -15,7 +15,7 @@ def parsed(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments])
     found = {}
 
-    def prepare(options, settings):
+    def prepare(name, options, settings):
         found.update(options=options, settings=settings)
         raise KeyboardInterrupt
 
