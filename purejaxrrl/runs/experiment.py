@@ -173,13 +173,24 @@ def load_data(
                 f"{folder} holds data of {environment.name} made with the options {data.environment_options or 'of the default'}; "
                 f"give the same --environment-options, or another --data"
             )
-        return _as_many(options, data, folder)
+        return _as_many(options, settings, data, folder)
     atomic.check_writable(folder)
     transitions = options.data_transitions or COLLECTED
-    layout = replay.memory_for(
-        environment, environment.default_params, transitions, settings.num_environments, 1, environment.num_actions
-    )  # fmt: skip
-    replay.check_space(layout)
+    ring = replay.memory_for(
+        environment,
+        environment.default_params,
+        settings.capacity,
+        settings.num_environments,
+        settings.max_n_step,
+        environment.num_actions,
+    )
+    least = _least_transitions(settings, ring)
+    if transitions < least or transitions % ring.num_environments:
+        raise UserError(
+            f"--data-transitions is {transitions}; it must be a multiple of the {ring.num_environments} environments "
+            f"that play them, and at least {least}"
+        )
+    replay.check_space(dataclasses.replace(ring, capacity=transitions))
     print(f"teacher data: collecting {transitions:,} transitions, kept in {folder}")
     data = datasets.collect(
         streams.of_teacher(streams.root(0, Purpose.TEACHER_DATA), teacher.fingerprint()),
@@ -193,14 +204,22 @@ def load_data(
     return data
 
 
-def _as_many(options: Options, data: datasets.Dataset, folder: Path) -> datasets.Dataset:
-    """As many of the data as are asked for, the last ones. Raises ValueError where there are fewer."""
+def _least_transitions(settings: QDagger, memory: replay.ReplayMemory) -> int:
+    """The fewest transitions, in rows as `memory` has them, that a batch of the longest returns is drawn from."""
+    rows = max(settings.max_n_step + memory.codec.history + 1, -(-settings.batch_size // memory.num_environments))
+    return rows * memory.num_environments
+
+
+def _as_many(options: Options, settings: QDagger, data: datasets.Dataset, folder: Path) -> datasets.Dataset:
+    """As many of the data as are asked for, the last ones. Raises ValueError where that is too many or too few."""
     there, wanted = data.memory.capacity, options.data_transitions
     if wanted // data.memory.num_environments > data.memory.rows:
         raise UserError(
             f"{folder} holds {there:,} transitions, and --data-transitions asks for {wanted:,}; ask for at most these (0: all), or give "
             f"another --data"
         )
+    if 0 < wanted < (least := _least_transitions(settings, data.memory)):
+        raise UserError(f"--data-transitions is {wanted}; it must be at least {least}, or 0: all {there:,} in {folder}")
     if wanted:
         data = datasets.last(data, wanted)
     number = data.memory.capacity
