@@ -344,8 +344,10 @@ def main() -> None:
         identity = run_identity.of_run("pqn", environment.name, experiment.effective(options, settings))
         agent_steps = program.iterations * settings.iteration_steps
         frames = agent_steps * environments.frames_per_step(environment)
+        asked = f"{options.frames:,} were asked for; an iteration is {frames // program.iterations:,}"
         print(
-            f"PQN on {environment.name}: {counted(options.seeds, 'run')} of {frames:,} frames ({agent_steps:,} agent steps)"
+            f"PQN on {environment.name}: {counted(options.seeds, 'run')} of {frames:,} frames "
+            f"({agent_steps:,} agent steps{f'; {asked}' if frames != options.frames else ''})"
         )
         with experiment.open_folder(options, identity) as folder:
             state = train(options, program, folder)
