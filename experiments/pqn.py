@@ -353,6 +353,8 @@ def main() -> None:
             state = train(options, program, folder)
             card = save_teacher(folder.path / "teacher", options, program, state)
         print(f"teacher {folder.path / 'teacher'}: score {card.score:.2f}, random {card.random_score:.2f}")
+        if fault := teachers.not_above_random(card):
+            print(f"it is no teacher for a student: its {fault}")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,9 @@ def finish(options: Options, parts: experiment.Experiment, folder: run_folder.Ru
             training=teachers.preprocessing.described(environment, reward_clip=settings.reward_clip),
         )  # fmt: skip
         teachers.save(folder.path / "student", student)
-        files.append("student (a teacher for the next run)")
+        if fault := teachers.not_above_random(student.card):
+            print(f"the student is no teacher for the next run: its {fault}")
+        files.append("student" if fault else "student (a teacher for the next run)")
         key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())
         note = f"lambda {folder.rows[-1]['lambda']:.2f}"
         if plotting.animate(

@@ -101,9 +101,12 @@ def test_a_killed_run_resumes_to_the_same_metrics(moment, uninterrupted, teacher
 
 
 def test_a_student_is_a_teacher_for_the_next_run(uninterrupted, tmp_path):
-    output, _, _ = uninterrupted
+    output, _, printed = uninterrupted
     card = teachers.load(output / "student").card
-    if not card.score > card.random_score:
+    is_above_random = card.score > card.random_score
+    assert is_above_random == ("student (a teacher for the next run)" in printed)
+    assert is_above_random != ("the student is no teacher for the next run: its score of" in printed)
+    if not is_above_random:
         pytest.skip("this tiny student is no better than random")
     arguments = flags(teacher=output / "student", output=tmp_path / "run", data=tmp_path / "data", online_iterations=1)
     subprocess.run(command(*arguments), check=True, capture_output=True)
