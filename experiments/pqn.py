@@ -29,7 +29,7 @@ from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
 from purejaxrrl.students.hyperparameters import as_arrays, declare, hyperparameter, option
 from purejaxrrl.students.losses import chosen
-from purejaxrrl.students.student import network_options
+from purejaxrrl.students.student import check_not_pixels, network_options
 
 
 @declare
@@ -169,9 +169,11 @@ class Rollout(NamedTuple):
 
 
 def make_program(settings: PQN, environment: Environment, frames: int) -> Program:
-    """Raises ValueError where the network does not take the environment's observations."""
+    """Raises ValueError where the network does not take the environment's observations, or was not made for them."""
     env_params = environment.default_params
-    shape = tuple(environment.observation_space(env_params).shape)
+    space = environment.observation_space(env_params)
+    check_not_pixels(settings.network, space)
+    shape = tuple(space.shape)
     network = networks.describe(settings.network, environment.num_actions, shape, **network_options(settings))
     iterations = -(-frames // (settings.iteration_steps * environments.frames_per_step(environment)))
     return Program(settings, environment, env_params, network, iterations)
