@@ -46,7 +46,9 @@ SET_HERE = (
 class Options(experiment.Options):
     evaluate: str = option("", "agent to score, by its name, or a saved teacher's folder; empty: train")
     methods: tuple[str, ...] = option(
-        methods.DEFAULT, f"methods to train, of {', '.join(methods.METHODS)}; the first is compared with the others"
+        methods.DEFAULT,
+        f"methods to train, of {', '.join(methods.METHODS)}; the first is compared with the others; from_nothing and "
+        "fine_tuning learn by playing alone, which takes online_iterations",
     )
     full: bool = option(False, "train all methods unless some are given, with the reference's network and replay")
     suite: str = option("small", "evaluation suite by name: micro, tiny, small, medium or big")

@@ -153,6 +153,8 @@ def main() -> None:
             f"teacher {folder.path / 'teacher'}: score {card.score:.2f}, random {card.random_score:.2f}, "
             f"longer run {card.longer_run}"
         )
+        if fault := teachers.not_above_random(card):
+            print(f"it is no teacher for a student: its {fault}")
 
 
 if __name__ == "__main__":

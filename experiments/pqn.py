@@ -29,7 +29,7 @@ from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
 from purejaxrrl.students.hyperparameters import as_arrays, declare, hyperparameter, option
 from purejaxrrl.students.losses import chosen
-from purejaxrrl.students.student import network_options
+from purejaxrrl.students.student import check_not_pixels, network_options
 
 
 @declare
@@ -169,9 +169,11 @@ class Rollout(NamedTuple):
 
 
 def make_program(settings: PQN, environment: Environment, frames: int) -> Program:
-    """Raises ValueError where the network does not take the environment's observations."""
+    """Raises ValueError where the network does not take the environment's observations, or was not made for them."""
     env_params = environment.default_params
-    shape = tuple(environment.observation_space(env_params).shape)
+    space = environment.observation_space(env_params)
+    check_not_pixels(settings.network, space)
+    shape = tuple(space.shape)
     network = networks.describe(settings.network, environment.num_actions, shape, **network_options(settings))
     iterations = -(-frames // (settings.iteration_steps * environments.frames_per_step(environment)))
     return Program(settings, environment, env_params, network, iterations)
@@ -344,13 +346,17 @@ def main() -> None:
         identity = run_identity.of_run("pqn", environment.name, experiment.effective(options, settings))
         agent_steps = program.iterations * settings.iteration_steps
         frames = agent_steps * environments.frames_per_step(environment)
+        asked = f"{options.frames:,} were asked for; an iteration is {frames // program.iterations:,}"
         print(
-            f"PQN on {environment.name}: {counted(options.seeds, 'run')} of {frames:,} frames ({agent_steps:,} agent steps)"
+            f"PQN on {environment.name}: {counted(options.seeds, 'run')} of {frames:,} frames "
+            f"({agent_steps:,} agent steps{f'; {asked}' if frames != options.frames else ''})"
         )
         with experiment.open_folder(options, identity) as folder:
             state = train(options, program, folder)
             card = save_teacher(folder.path / "teacher", options, program, state)
         print(f"teacher {folder.path / 'teacher'}: score {card.score:.2f}, random {card.random_score:.2f}")
+        if fault := teachers.not_above_random(card):
+            print(f"it is no teacher for a student: its {fault}")
 
 
 if __name__ == "__main__":

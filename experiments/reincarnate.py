@@ -52,7 +52,7 @@ def main() -> None:
     with command_line.user_errors():
         preset = presets.named(command_line.given("preset", "quick"), command_line.given("environment", ""))
         options, settings = command_line.parse((Options, settings_class()), __doc__, defaults=preset)
-        parts = experiment.prepare(options, settings)
+        parts = experiment.prepare("reincarnate", options, settings)
         card = parts.teacher.card
         print(
             f"{parts.environment.name}: teacher {card.score:.2f}, random {card.random_score:.2f}; "
@@ -64,7 +64,7 @@ def main() -> None:
             print(papers_differences(parts))
         seeds = options.seed_numbers
         labels = [{"seed": seed} for seed in seeds]
-        with parts.start("reincarnate", options) as folder:
+        with parts.start(options) as folder:
             every = [settings] * len(seeds)
             state = training.run(parts.program, every, seeds, labels, folder, parts.data, forecast=on_paper)
             finish(options, parts, folder, state)
@@ -98,7 +98,9 @@ def finish(options: Options, parts: experiment.Experiment, folder: run_folder.Ru
             training=teachers.preprocessing.described(environment, reward_clip=settings.reward_clip),
         )  # fmt: skip
         teachers.save(folder.path / "student", student)
-        files.append("student (a teacher for the next run)")
+        if fault := teachers.not_above_random(student.card):
+            print(f"the student is no teacher for the next run: its {fault}")
+        files.append("student" if fault else "student (a teacher for the next run)")
         key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())
         note = f"lambda {folder.rows[-1]['lambda']:.2f}"
         if plotting.animate(

@@ -96,9 +96,9 @@ def main() -> None:
     with command_line.user_errors():
         options, settings = command_line.parse((Options, Settings), __doc__, leave_out=_SWEPT)
         runs, seeds, labels = swept(options, settings)
-        parts = experiment.prepare(options, settings, len(runs))
+        parts = experiment.prepare("sweep_weaning", options, settings, len(runs), leave_out=_SWEPT)
         print(f"{parts.environment.name}: {len(runs)} students in one program")
-        with parts.start("sweep_weaning", options, leave_out=_SWEPT) as folder:
+        with parts.start(options) as folder:
             training.run(parts.program, runs, seeds, labels, folder, parts.data)
             text = summary(folder.rows)
             run_folder.write_text(folder.path / "summary.txt", text + "\n")

@@ -52,9 +52,15 @@ def check(wanted: tuple[str, ...]) -> None:
 def settings_of(name: str, settings: QDagger, teacher: teachers.Teacher) -> ValueBased:
     """A method's settings: DQN's with the same values where it has no teacher.
 
-    Raises ValueError where the teacher's network is to go on learning and is no MLP.
+    Raises ValueError where it learns by playing alone and nothing is played, or the teacher's network is to go on learning
+    and is no MLP.
     """
     method = METHODS[name]
+    if not (method.has_teacher or settings.online_iterations):
+        raise UserError(
+            f"--online-iterations is 0, and method {name} learns by playing alone; give at least 1, or leave it out of "
+            f"--methods"
+        )
     if not method.has_teacher:
         shared = {field: getattr(settings, field) for field in names(ValueBased)} | method.changes
         if method.is_teachers_network:

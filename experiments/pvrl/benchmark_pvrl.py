@@ -92,6 +92,9 @@ class Config:
         derive(self, games=games or (() if self.redraw else tuple(self.suite.games)))
         if not self.methods:
             raise UserError("methods is empty; give at least one")
+        for name in ("teacher", "data"):
+            if (folder := getattr(self, name)) and "{game}" not in folder and len(self.games) > 1:
+                raise UserError(f"{name} is {folder!r}, one game's; write {{game}} for the game, or give one game")
         experiment.check_seeds(self.seed, self.seeds)
         if self.frames % self.iterations:
             raise UserError(f"frames is {self.frames}, not a multiple of iterations, {self.iterations}")

@@ -126,7 +126,8 @@ def _as_flags(message: str, fields: Collection[str]) -> str:
 
     def named(found: re.Match) -> str:
         name = found[0]
-        return _flag(name) if name in fields and ("_" in name or message.startswith(f"{name} is")) else name
+        is_at_fault = message.startswith((f"{name} is", f"{name}."))  # "rates.0 is nan" is about the first of a list
+        return _flag(name) if name in fields and ("_" in name or is_at_fault) else name
 
     return re.sub(r"\w+", named, message)
 

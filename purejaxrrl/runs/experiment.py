@@ -76,29 +76,28 @@ def check_seeds(seed: int, seeds: int) -> None:
 
 
 class Experiment(NamedTuple):
-    """What runs are made of. `data` is None where nothing learns from the teacher's."""
+    """What runs are made of. `data`: None where nothing learns from the teacher's. `identity`: without their checksum."""
 
     environment: Environment
     teacher: teachers.Teacher
     data: datasets.Dataset | None
     program: qdagger.Program
+    identity: dict[str, Any]
 
-    def start(self, program: str, options: Options, leave_out: Sequence[str] = ()) -> run_folder.RunFolder:
-        """The folder to write to, which is `program`'s alone; an earlier run in it is moved aside, or resumed.
-
-        leave_out: hyperparameters in which its runs differ.
-        """
-        settings = effective(options, self.program.settings, leave_out)
-        data_sha256 = self.data.fingerprint() if self.data else None
-        return open_folder(
-            options, identity.of_run(program, self.environment.name, settings, self.teacher, data_sha256)
-        )
+    def start(self, options: Options) -> run_folder.RunFolder:
+        """The folder to write to, which is this program's alone; an earlier run in it is moved aside, or resumed."""
+        return open_folder(options, self.identity | {"data_sha256": self.data.fingerprint() if self.data else None})
 
 
-def prepare(options: Options, settings: QDagger, num_runs: int | None = None) -> Experiment:
+def prepare(
+    name: str, options: Options, settings: QDagger, num_runs: int | None = None, leave_out: Sequence[str] = ()
+) -> Experiment:
     """Everything that runs of those settings need; what is wrong is found before anything is compiled or moved.
 
-    num_runs: how many are trained side by side; as many as there are seeds unless given.
+    Args:
+      name: the program's.
+      num_runs: how many are trained side by side; as many as there are seeds unless given.
+      leave_out: hyperparameters in which its runs differ.
 
     Raises ValueError where something does not fit or cannot be loaded, and OSError where nothing can be written.
     """
@@ -109,11 +108,12 @@ def prepare(options: Options, settings: QDagger, num_runs: int | None = None) ->
     student = described(settings, environment, environment.default_params)
     num_runs = options.seeds if num_runs is None else num_runs
     memory.check_runs(settings, environment, student, num_runs)
+    about = identity.of_run(name, environment.name, effective(options, settings, leave_out), teacher)
+    check_resumable(options, about)
     print(memory.described(settings, environment, student, num_runs))
     data = load_data(options, settings, environment, teacher) if settings.needs_data else None
-    return Experiment(
-        environment, teacher, data, qdagger.program(settings, environment, teacher, data, student=student)
-    )
+    program = qdagger.program(settings, environment, teacher, data, student=student)
+    return Experiment(environment, teacher, data, program, about)
 
 
 def check_output(options: Any) -> None:
@@ -175,13 +175,24 @@ def load_data(
                 f"{folder} holds data of {environment.name} made with the options {data.environment_options or 'of the default'}; "
                 f"give the same --environment-options, or another --data"
             )
-        return _as_many(options, data, folder)
+        return _as_many(options, settings, data, folder)
     atomic.check_writable(folder)
     transitions = options.data_transitions or COLLECTED
-    layout = replay.memory_for(
-        environment, environment.default_params, transitions, settings.num_environments, 1, environment.num_actions
-    )  # fmt: skip
-    replay.check_space(layout)
+    ring = replay.memory_for(
+        environment,
+        environment.default_params,
+        settings.capacity,
+        settings.num_environments,
+        settings.max_n_step,
+        environment.num_actions,
+    )
+    least = _least_transitions(settings, ring)
+    if transitions < least or transitions % ring.num_environments:
+        raise UserError(
+            f"--data-transitions is {transitions}; it must be a multiple of the {ring.num_environments} environments "
+            f"that play them, and at least {least}"
+        )
+    replay.check_space(dataclasses.replace(ring, capacity=transitions))
     print(f"teacher data: collecting {transitions:,} transitions, kept in {folder}")
     data = datasets.collect(
         streams.of_teacher(streams.root(0, Purpose.TEACHER_DATA), teacher.fingerprint()),
@@ -195,14 +206,22 @@ def load_data(
     return data
 
 
-def _as_many(options: Options, data: datasets.Dataset, folder: Path) -> datasets.Dataset:
-    """As many of the data as are asked for, the last ones. Raises ValueError where there are fewer."""
+def _least_transitions(settings: QDagger, memory: replay.ReplayMemory) -> int:
+    """The fewest transitions, in rows as `memory` has them, that a batch of the longest returns is drawn from."""
+    rows = max(settings.max_n_step + memory.codec.history + 1, -(-settings.batch_size // memory.num_environments))
+    return rows * memory.num_environments
+
+
+def _as_many(options: Options, settings: QDagger, data: datasets.Dataset, folder: Path) -> datasets.Dataset:
+    """As many of the data as are asked for, the last ones. Raises ValueError where that is too many or too few."""
     there, wanted = data.memory.capacity, options.data_transitions
     if wanted // data.memory.num_environments > data.memory.rows:
         raise UserError(
             f"{folder} holds {there:,} transitions, and --data-transitions asks for {wanted:,}; ask for at most these (0: all), or give "
             f"another --data"
         )
+    if 0 < wanted < (least := _least_transitions(settings, data.memory)):
+        raise UserError(f"--data-transitions is {wanted}; it must be at least {least}, or 0: all {there:,} in {folder}")
     if wanted:
         data = datasets.last(data, wanted)
     number = data.memory.capacity
@@ -245,10 +264,20 @@ def effective(options: Any, settings: Any, leave_out: Sequence[str] = ()) -> dic
     return {name: value for name, value in values.items() if name not in without} | {"terms": terms}
 
 
+def check_resumable(options: Any, identity: dict[str, Any]) -> None:
+    """Raises RunError where --resume finds another run, whatever its data are: asked before they are collected."""
+    if options.resume:
+        run_folder.check_resumable(_folder(options, identity), identity, unknown={"data_sha256"})
+
+
+def _folder(options: Any, identity: dict[str, Any]) -> Path:
+    """`options.output`, or the folder that is named after program and environment."""
+    return Path(options.output or Path(_RUNS) / identity["program"] / identity["environment"].replace("/", "-"))
+
+
 def open_folder(options: Any, identity: dict[str, Any]) -> run_folder.RunFolder:
     """The folder `options.output`, or one named after program and environment, of that run; says where an earlier run went."""
-    default = Path(_RUNS) / identity["program"] / identity["environment"].replace("/", "-")
-    path = Path(options.output or default)
+    path = _folder(options, identity)
     if options.resume and run_folder.read_identity(path) is None:
         print(f"there is nothing to resume in {path}; the run starts there")
     folder = run_folder.RunFolder(path, identity, options.resume)

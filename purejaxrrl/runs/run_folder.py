@@ -14,6 +14,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Set
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -242,6 +243,17 @@ def _move(path: Path) -> Path:
     while (target := path.with_name(f"{path.name}.{number}")).exists():
         number += 1
     return path.rename(target)
+
+
+def check_resumable(path: str | os.PathLike, identity: dict[str, Any], unknown: Set[str]) -> None:
+    """Raises RunError where the folder holds another run, or something else; names in `unknown` are not compared.
+
+    identity: as `RunFolder` has it.
+    """
+    path = Path(path)
+    if (earlier := read_identity(path)) is not None:
+        same = {name: earlier[name] for name in earlier.keys() & unknown}
+        _check_same(path, earlier, identities.with_code(identity) | same)
 
 
 def _check_same(path: Path, earlier: dict[str, Any], now: dict[str, Any]) -> None:

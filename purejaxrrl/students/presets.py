@@ -10,7 +10,6 @@ Durations of the comparison are shares of the student's budget, in the paper's p
 """
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -125,8 +124,7 @@ weaning, which lies beyond the run, are the paper's: lambda follows the score al
 
 
 def named(name: str, environment: str = "") -> Mapping[str, Any]:
-    """The preset of that name, for an environment of that name. Raises ValueError, with the nearest names, where there is none."""
+    """The preset of that name, for an environment of that name. Raises ValueError, with all names, if there is none."""
     if name not in PRESETS:
-        nearest = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.3) or list(PRESETS)
-        raise UserError(f"there is no preset {name!r}; the nearest are {', '.join(nearest)}")
+        raise UserError(f"there is no preset {name!r}; presets are {', '.join(PRESETS)}")
     return QUICK_ON_ATARI if name == "quick" and environment.startswith("atari/") else PRESETS[name]

@@ -13,11 +13,13 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
 from purejaxrrl import networks, replay
 from purejaxrrl.environments.base import Environment
+from purejaxrrl.errors import UserError
 from purejaxrrl.networks import heads
 from purejaxrrl.students import losses
 from purejaxrrl.students.losses import Output
@@ -182,7 +184,7 @@ def _priority(loss: chex.Array) -> chex.Array:
 def described(settings: Any, environment: Environment, env_params: Any) -> Student:
     """The student that settings describe (`settings.ValueBased`), for an environment's observations and actions.
 
-    Raises ValueError where the network is unknown or does not take such observations.
+    Raises ValueError where the network is unknown, does not take such observations, or was not made for them.
     """
     kinds = {
         "q_values": heads.plain,
@@ -190,7 +192,9 @@ def described(settings: Any, environment: Environment, env_params: Any) -> Stude
         "quantile": functools.partial(heads.quantile, settings.num_atoms),
     }
     head = kinds[settings.head](dueling=settings.dueling, noisy=settings.noisy)
-    shape = tuple(environment.observation_space(env_params).shape)
+    space = environment.observation_space(env_params)
+    check_not_pixels(settings.network, space)
+    shape = tuple(space.shape)
     options = network_options(settings) | ({"head": head} if head != heads.plain() else {})
     network = networks.describe(settings.network, environment.num_actions, shape, **options)
     return value_student(
@@ -199,6 +203,16 @@ def described(settings: Any, environment: Environment, env_params: Any) -> Stude
         squared=settings.td_error == "squared",
         optimiser=OPTIMISERS[settings.optimiser],
     )
+
+
+def check_not_pixels(network: str, observations: Any) -> None:
+    """Raises ValueError where MinAtar's network would see the Nature CNN's pixels, which it neither scales nor shrinks.
+
+    observations: the environment's space. Teachers that were trained so by an earlier release load as ever.
+    """
+    shape, high = tuple(observations.shape), getattr(observations, "high", 1)
+    if network == "minatar_cnn" and len(shape) == 3 and min(shape[:2]) >= 36 and np.max(high) == 255:
+        raise UserError(f"network 'minatar_cnn' is for planes of 0 and 1, not for pixels {shape}; take 'nature_cnn'")
 
 
 def network_options(settings: Any) -> dict[str, Any]:

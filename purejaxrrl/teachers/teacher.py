@@ -230,6 +230,16 @@ def normalised_score(score: Any, card: Card) -> Any:
     return (score - card.random_score) / (card.score - card.random_score)
 
 
+def not_above_random(card: Card) -> str:
+    """Why students cannot have this teacher where its score is not above the random policy's; empty where it is."""
+    if card.score > card.random_score:
+        return ""
+    return (
+        f"score of {card.score} is not above the random policy's {card.random_score}, so scores cannot be normalised "
+        f"by it; train it for longer"
+    )
+
+
 def check_trained_on(teacher: Teacher, environment_name: str) -> None:
     """Raises ValueError where the teacher is another environment's; asked before one is made, which may take long."""
     if teacher.card.environment != environment_name:
@@ -259,11 +269,8 @@ def check_fits(teacher: Teacher, environment: Environment) -> None:
         raise UserError(
             f"the teacher sees observations {tuple(card.observation_shape)} and {environment.name} makes {shape}"
         )
-    if not card.score > card.random_score:
-        raise UserError(
-            f"the teacher's score of {card.score} is not above the random policy's {card.random_score}, so scores cannot be "
-            f"normalised by it; train it for longer"
-        )
+    if fault := not_above_random(card):
+        raise UserError(f"the teacher's {fault}")
     fire_action(teacher, environment)
     if differences:
         warnings.warn(

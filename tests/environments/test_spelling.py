@@ -91,5 +91,5 @@ def test_a_wrong_name_or_another_games_teacher_is_refused_before_anything_is_mad
     asked = experiment.Options(teacher=str(teachers.shipped("minatar/breakout")), output=str(tmp_path), **options)
     started = time.monotonic()
     with pytest.raises(ValueError, match=message):
-        experiment.prepare(asked, purejaxrrl.QDagger())
+        experiment.prepare("reincarnate", asked, purejaxrrl.QDagger())
     assert time.monotonic() - started < 2

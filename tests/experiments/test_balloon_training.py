@@ -53,6 +53,14 @@ def test_behaviour_cloning_is_qdaggers_offline_phase_without_its_temporal_differ
         methods.settings_of("behaviour_cloning", replace(settings, offline_iterations=0), quantile_teacher())
 
 
+@pytest.mark.parametrize("name", ["from_nothing", "fine_tuning"])
+def test_who_learns_by_playing_alone_has_to_play(name):
+    settings = StationKeeper(online_iterations=0)
+    with pytest.raises(ValueError, match=f"--online-iterations is 0, and method {name} learns by playing alone"):
+        methods.settings_of(name, settings, quantile_teacher())
+    assert methods.settings_of("qdagger", settings, quantile_teacher()).online_iterations == 0
+
+
 def test_fine_tuning_goes_on_with_the_teachers_network():
     teacher = quantile_teacher()
     made = methods.settings_of("fine_tuning", StationKeeper(), teacher)

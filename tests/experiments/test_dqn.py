@@ -1,5 +1,6 @@
 """DQN as a teacher's school: it learns, saves what a student needs, and resumes."""
 
+import dataclasses
 import functools
 import sys
 
@@ -59,6 +60,14 @@ def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
     run_main(monkeypatch, tmp_path / "run", "--resume")
     assert teachers.load(tmp_path / "run" / "teacher").card == card
     assert capsys.readouterr().out.count("online  3  return") == 1
+
+    # One that is no better than random is no teacher, which is said.
+    for score, lines in ((0.5, 1), (0.75, 0)):
+        card = dataclasses.replace(card, score=score, random_score=0.5)
+        teachers.save_card(tmp_path / "run" / "teacher", dataclasses.replace(teacher, card=card))
+        run_main(monkeypatch, tmp_path / "run", "--resume")
+        expected = "it is no teacher for a student: its score of 0.5 is not above the random policy's 0.5"
+        assert capsys.readouterr().out.count(expected) == lines
 
 
 @pytest.mark.slow

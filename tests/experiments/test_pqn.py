@@ -200,6 +200,17 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_teacher(monkeypatch, tmp_pat
     assert whole.card.algorithm == "PQN" and whole.card.frames == 192
 
 
+@pytest.mark.parametrize(("frames", "more"), [(10, "; 10 were asked for; an iteration is 64"), (64, "")])
+def test_frames_that_are_rounded_up_are_told(frames, more, monkeypatch, tmp_path, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pqn.experiment, "open_folder", stop)
+    with pytest.raises(SystemExit):
+        run_main(monkeypatch, tmp_path / "run", frames=frames)
+    assert f"1 run of 64 frames (64 agent steps{more})\n" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_minatars_network_with_its_norm_is_trained_and_saved(monkeypatch, tmp_path):
     run_main(monkeypatch, tmp_path / "run", network="minatar_cnn", seeds=2, frames=64)

@@ -101,9 +101,12 @@ def test_a_killed_run_resumes_to_the_same_metrics(moment, uninterrupted, teacher
 
 
 def test_a_student_is_a_teacher_for_the_next_run(uninterrupted, tmp_path):
-    output, _, _ = uninterrupted
+    output, _, printed = uninterrupted
     card = teachers.load(output / "student").card
-    if not card.score > card.random_score:
+    is_above_random = card.score > card.random_score
+    assert is_above_random == ("student (a teacher for the next run)" in printed)
+    assert is_above_random != ("the student is no teacher for the next run: its score of" in printed)
+    if not is_above_random:
         pytest.skip("this tiny student is no better than random")
     arguments = flags(teacher=output / "student", output=tmp_path / "run", data=tmp_path / "data", online_iterations=1)
     subprocess.run(command(*arguments), check=True, capture_output=True)
@@ -152,11 +155,15 @@ def test_wrong_input_is_refused_with_the_value_and_the_remedy(case, monkeypatch,
     assert "Traceback" not in error
 
 
-def test_another_runs_settings_are_not_resumed(uninterrupted, monkeypatch, capsys, teacher_folder):
-    output, data, _ = uninterrupted
-    arguments = long_flags(teacher_folder, output=output, data=data, discount=0.9)
-    error = run_main(monkeypatch, capsys, *arguments, "--resume")
-    assert "discount 0.99 there, 0.9 now" in error
+def test_another_runs_settings_are_not_resumed(uninterrupted, monkeypatch, capsys, teacher_folder, tmp_path):
+    """Which is said before data are collected for it; what their checksum alone tells, afterwards."""
+    output, _, _ = uninterrupted
+    data = tmp_path / "data"
+    arguments = long_flags(teacher_folder, output=output, data=data)
+    error = run_main(monkeypatch, capsys, *arguments, "--discount=0.9", "--resume")
+    assert "discount 0.99 there, 0.9 now" in error and not data.exists()
+    error = run_main(monkeypatch, capsys, *arguments, "--data-epsilon=0.5", "--resume")
+    assert "is another run (data_sha256" in error and data.exists()
 
 
 def test_help_names_every_setting_with_its_default(monkeypatch, capsys):

@@ -95,6 +95,8 @@ def test_an_empty_list_is_empty():
     [
         (("--batch-size", "0"), "--batch-size is 0; it must be greater than or equal to 1"),
         (("--learning-rate", "nan"), "--learning-rate is nan; it must be a finite number"),
+        (("--temperatures", "1,nan"), "--temperatures.1 is nan; it must be a finite number"),
+        (("--temperatures", "inf"), "--temperatures.0 is inf; it must be a finite number"),
         (("--learning-rate", "-1"), "--learning-rate is -1.0; it must be greater than or equal to 0"),
         (("--limit", "-1"), "--limit is -1; it must be greater than or equal to 0"),
         (("--rounds", "33"), "--rounds is 33; it must be at most --batch-size, 32"),

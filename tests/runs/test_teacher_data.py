@@ -39,3 +39,19 @@ def test_fewer_than_asked_for_are_refused(given, beside, breakout, teacher):
         given = {"data": str(beside / "elsewhere")}
     with pytest.raises(ValueError, match="holds 400 transitions, and --data-transitions asks for 408; ask for at most"):
         load(beside, breakout, teacher, data_transitions=408, **given)
+
+
+@pytest.mark.parametrize("wanted", [3, 24, 2001])
+def test_what_are_no_whole_rows_or_too_few_to_draw_from_is_refused_before_it_is_collected(
+    wanted, breakout, teacher, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(datasets, "collect", lambda *_, **__: pytest.fail("data were collected"))
+    options = experiment.Options(data=str(tmp_path / "data"), data_transitions=wanted)
+    message = "it must be a multiple of the 8 environments that play them, and at least 32"
+    with pytest.raises(ValueError, match=f"--data-transitions is {wanted}; {message}"):
+        experiment.load_data(options, tiny(QDagger), breakout, teacher)
+
+
+def test_too_few_of_those_that_are_there_are_refused(beside, breakout, teacher):
+    with pytest.raises(ValueError, match="--data-transitions is 3; it must be at least 32, or 0: all 400 in"):
+        load(beside, breakout, teacher, data_transitions=3)

@@ -15,7 +15,7 @@ def parsed(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments])
     found = {}
 
-    def prepare(options, settings):
+    def prepare(name, options, settings):
         found.update(options=options, settings=settings)
         raise KeyboardInterrupt
 
@@ -73,11 +73,12 @@ def test_shares_are_of_the_papers_budget():
     assert presets.Share(1).of(10) == 1 and presets.Share(1).of(10, multiple=8) == 8
 
 
-def test_an_unknown_preset_is_answered_with_the_nearest(monkeypatch, capsys):
+def test_an_unknown_preset_is_answered_with_all(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["reincarnate.py", "--preset=papre"])
     with pytest.raises(SystemExit) as end:
         reincarnate.main()
-    assert end.value.code == 2 and "there is no preset 'papre'; the nearest are paper" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and error == "error: there is no preset 'papre'; presets are quick, comparison, paper\n"
 
 
 def test_a_preset_is_not_part_of_what_a_run_is():

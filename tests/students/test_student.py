@@ -1,5 +1,6 @@
 """The student's interface: its loss, what its optimiser does, and starting that anew."""
 
+import contextlib
 import types
 
 import chex
@@ -12,6 +13,7 @@ import pytest
 import rlax
 
 from purejaxrrl import networks
+from purejaxrrl.environments import base
 from purejaxrrl.students import student
 from purejaxrrl.students.hyperparameters import as_arrays
 from purejaxrrl.students.settings import DQN
@@ -198,3 +200,15 @@ def test_a_module_of_ones_own_gets_the_observations_shape():
     assert params["Dense_0"]["kernel"].shape == (2, 3)
     assert LINEAR.apply(params, jnp.ones((5, 2)), None).q_values.shape == (5, 3)
     assert LINEAR.network is None  # nobody could load it as a teacher
+
+
+@pytest.mark.parametrize(
+    ("size", "high", "is_refused"), [(84, 255, True), (36, 255, True), (35, 255, False), (84, 1, False)]
+)
+def test_minatars_network_is_not_for_pixels_that_the_nature_cnn_takes(size, high, is_refused):
+    space = base.box(0, high, (size, size, 4), jnp.uint8)
+    environment = types.SimpleNamespace(num_actions=3, observation_space=lambda params: space)
+    expected = pytest.raises(ValueError, match=r"not for pixels \(\d+, \d+, 4\); take 'nature_cnn'")
+    with expected if is_refused else contextlib.nullcontext():
+        student.described(DQN(network="minatar_cnn"), environment, None)
+    student.described(DQN(network="mlp"), environment, None)

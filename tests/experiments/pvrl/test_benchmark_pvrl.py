@@ -258,6 +258,8 @@ def test_reincarnates_preset_is_the_comparisons_qdagger():
 WRONG = {
     "an unknown game": ({"games": "brekout"}, "unknown environment 'minatar/brekout'; the nearest are minatar/breakout"),
     "an unknown method": ({"methods": "qdager"}, "unknown method 'qdager'; the nearest are qdagger"),
+    "one teacher for several games": ({"games": "breakout,asterix", "teacher": "mine"}, "--teacher is 'mine', one game's"),
+    "one game's data for several games": ({"games": "breakout,asterix", "data": "mine"}, "--data is 'mine', one game's"),
     "no methods": ({"methods": ""}, "--methods is empty"),
     "frames that do not divide": ({"frames": 1001}, "--frames is 1001, not a multiple of iterations, 2"),
     "no results to draw": ({"redraw": True, "output": "nothing"}, "holds no finished results"),
