@@ -28,7 +28,9 @@ from purejaxrrl.students.settings import DQN, QDagger
 @declare
 class Options:
     environment: str = option("atari/breakout", "name of the Atari environment to time")
-    qdagger: bool = option(False, "time QDagger's iteration, from the teacher that comes with the library, with DQN's settings")
+    qdagger: bool = option(
+        False, "time QDagger's iteration, from the teacher that comes with the library, with DQN's settings"
+    )
     repetitions: int = option(50, "number of times that a part is repeated in its compiled loop", minimum=1)
 
 

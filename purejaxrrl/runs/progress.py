@@ -55,7 +55,9 @@ class ProgressBar:
         """Seconds an update, measured before any iteration: what is said of the time left until one has ended. Prints it."""
         self._expected = pace
         self._last, self._compiled = time.perf_counter(), self._compilations.seconds
-        self.console.print(f"[dim]measured {1 / pace:,.0f} updates/s: {clock(self._left())} left without playing and evaluations[/dim]")
+        self.console.print(
+            f"[dim]measured {1 / pace:,.0f} updates/s: {clock(self._left())} left without playing and evaluations[/dim]"
+        )
 
     def begin(self, phase: str, updates: int, what: str) -> None:
         """An iteration of so many updates begins; `what` is said of it."""

@@ -202,7 +202,7 @@ def test_what_is_not_finished_does_not_count(folder):
 @pytest.mark.parametrize(
     ("game", "change", "message"),
     [
-        ("freeway", {"shared": {"frames": 6000, "iterations": 3}, "iterations": 6}, r"frames is 3000 in .* and 6000 in freeway"),
+        ("freeway", {"shared": {"frames": 6000, "iterations": 3}}, r"frames is 3000 in .* and 6000 in freeway"),
         ("freeway", {"version": "2"}, r"versions is {'jax': '1'} in .* and {'jax': '2'} in freeway"),
         ("freeway", {"commit": "def"}, r"commit is 'abc' in .* and 'def' in freeway"),
         ("asterix", {"teacher": "other", "seeds": (5,)}, r"teacher_sha256 is 't' in .* and 'other'"),
