@@ -40,6 +40,7 @@ class Options:
     environment_options: str = option("", "options that the environment is made with, as name=value,name=value")
     output: str = option("", f"folder to write to; {experiment.OUTPUT_HELP}")
     resume: bool = option(False, "continue the run in --output")
+    tensorboard: bool = option(False, experiment.TENSORBOARD_HELP)
     seed: int = option(0, "seed of the first run; further runs have the numbers after it", minimum=0)
     seeds: int = option(1, "number of runs trained side by side; the first becomes the teacher", minimum=1)
     frames: int = option(40_960_000, "environment frames of a run, rounded up to whole iterations", minimum=1)
@@ -341,6 +342,7 @@ def main() -> None:
     devices.use_cores()
     with command_line.user_errors():
         options, settings = command_line.parse((Options, PQN), __doc__)
+        experiment.check_output(options)
         environment = experiment.make(options)
         program = make_program(settings, environment, options.frames)
         identity = run_identity.of_run("pqn", environment.name, experiment.effective(options, settings))

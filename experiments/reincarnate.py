@@ -3,6 +3,7 @@
     python experiments/reincarnate.py                                  # the shipped Breakout teacher, 4 seeds
     python experiments/reincarnate.py --environment minatar/asterix
     python experiments/reincarnate.py --environment atari/breakout     # half an hour on two CPU cores
+    python experiments/reincarnate.py --environment atari/breakout --help   # what the defaults are there
     python experiments/reincarnate.py --preset comparison              # the settings of QDagger in experiments/pvrl
     python experiments/reincarnate.py --teacher runs/reincarnate/minatar-breakout/student --output runs/second-generation
     python experiments/reincarnate.py --term my_losses:entropy --entropy-coefficient 0.1
@@ -10,6 +11,8 @@
 The student first learns from the teacher's data (TD and distillation), then plays itself, its distillation coefficient
 lambda falling as its score, normalised by the teacher's, rises. A term of the loss of one's own is a function
 (`purejaxrrl.term`) in a module that Python finds; its hyperparameters become flags.
+
+On Atari other defaults hold, for students that see pixels.
 """
 
 import shlex

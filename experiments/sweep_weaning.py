@@ -2,9 +2,13 @@
 
     python experiments/sweep_weaning.py
     python experiments/sweep_weaning.py --schedules linear,cosine --coefficients 1,3,10 --temperatures 0.1 --seeds 5
+    python experiments/sweep_weaning.py --environment atari/breakout          # half an hour on two CPU cores, estimated
+    python experiments/sweep_weaning.py --environment atari/breakout --help   # what the defaults are there
 
 Draws the learning curves of the schedules and a heat map of the final scores. A schedule of one's own is a function that was
 registered (`purejaxrrl.weaning.register`); it is then known here by its name.
+
+On Atari other defaults hold: students that see pixels, three schedules, one coefficient, one temperature and two seeds.
 """
 
 import itertools
@@ -17,11 +21,13 @@ from purejaxrrl.errors import UserError
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.runs import command_line, devices, experiment, plotting, run_folder, training
 from purejaxrrl.runs.progress import clock
+from purejaxrrl.students import presets
 from purejaxrrl.students.hyperparameters import declare, option, replace, with_defaults
 from purejaxrrl.students.settings import QDagger
 from purejaxrrl.students.weaning import SCHEDULES
 
 _SWEPT = "weaning", "distillation_coefficient", "teacher_temperature", "student_temperature"
+_LABELS = "schedule", "coefficient", "temperature", "seed"
 
 
 @declare
@@ -59,6 +65,24 @@ class Settings(QDagger):
     """Shorter runs than one alone, as there are many."""
 
 
+_ON_ATARI = {
+    "schedules": ("return_driven", "linear", "constant"),
+    "coefficients": (3.0,),
+    "temperatures": (0.1,),
+    "offline_iterations": 5,
+    "offline_updates": 2_000,
+    "weaning_steps": 50_000,
+}
+"""Beside what `reincarnate.py` has there: its offline phase, which the schedules of a seed share, and half of its agent steps. Weaning ends
+with the run, since a student that was weaned earlier loses most of what it has (docs/pixels.md)."""
+
+
+def defaults(environment: str) -> dict[str, Any]:
+    """What flags are where they are not given, for an environment of that name; of the rest the declared defaults hold."""
+    quick = presets.named("quick", environment)
+    return {**quick, **_ON_ATARI} if quick else {}
+
+
 def swept(options: Options, settings: QDagger) -> tuple[list[QDagger], list[int], list[dict[str, Any]]]:
     """Settings, seed and label of every run. Raises ValueError where a swept value is out of range."""
     runs, seeds, labels = [], [], []
@@ -70,7 +94,7 @@ def swept(options: Options, settings: QDagger) -> tuple[list[QDagger], list[int]
         for seed in options.seed_numbers:
             runs.append(changed)
             seeds.append(seed)
-            labels.append({"schedule": schedule, "coefficient": coefficient, "temperature": temperature, "seed": seed})
+            labels.append(dict(zip(_LABELS, (schedule, coefficient, temperature, seed), strict=True)))
     return runs, seeds, labels
 
 
@@ -94,11 +118,12 @@ def main() -> None:
     devices.use_cores()
     start = time.perf_counter()
     with command_line.user_errors():
-        options, settings = command_line.parse((Options, Settings), __doc__, leave_out=_SWEPT)
+        preset = defaults(command_line.given("environment", ""))
+        options, settings = command_line.parse((Options, Settings), __doc__, leave_out=_SWEPT, defaults=preset)
         runs, seeds, labels = swept(options, settings)
         parts = experiment.prepare("sweep_weaning", options, settings, len(runs), leave_out=_SWEPT)
         print(f"{parts.environment.name}: {len(runs)} students in one program")
-        with parts.start(options) as folder:
+        with parts.start(options, _LABELS) as folder:
             training.run(parts.program, runs, seeds, labels, folder, parts.data)
             text = summary(folder.rows)
             run_folder.write_text(folder.path / "summary.txt", text + "\n")

@@ -130,6 +130,7 @@ def train(task: Task, name: str, folder: Path) -> teachers.Teacher:
     )
     print(f"\n{method.title}: {len(seeds)} students, {_updates(settings):,} updates of each")
     with run_folder.RunFolder(folder / name, task.identity(settings, name), resume=True) as run:
+        experiment.follow(task.options, run)
 
         def after_iteration(agent_steps: int, state: qdagger.State, metrics: dict[str, np.ndarray]) -> None:
             row = run.rows[-1]

@@ -23,6 +23,7 @@ MOST_SEEDS = 10_000
 COLLECTED = 100_000
 """Transitions of a teacher's data where no number is asked for."""
 OUTPUT_HELP = "an earlier run there is moved aside; empty: runs/PROGRAM/ENVIRONMENT"
+TENSORBOARD_HELP = "write every iteration's metrics for TensorBoard, too, into the folder tensorboard in --output"
 
 
 @declare
@@ -58,6 +59,7 @@ class Options:
     )
     output: str = option("", f"folder to write to; {OUTPUT_HELP}")
     resume: bool = option(False, "continue the run in --output")
+    tensorboard: bool = option(False, TENSORBOARD_HELP)
     seed: int = option(0, "seed of the first run; further runs have the numbers after it", minimum=0)
     seeds: int = option(4, "number of runs trained side by side, each with its own seed", minimum=1, maximum=MOST_SEEDS)
 
@@ -84,9 +86,13 @@ class Experiment(NamedTuple):
     program: qdagger.Program
     identity: dict[str, Any]
 
-    def start(self, options: Options) -> run_folder.RunFolder:
-        """The folder to write to, which is this program's alone; an earlier run in it is moved aside, or resumed."""
-        return open_folder(options, self.identity | {"data_sha256": self.data.fingerprint() if self.data else None})
+    def start(self, options: Options, labels: Sequence[str] = ("seed",)) -> run_folder.RunFolder:
+        """The folder to write to, which is this program's alone; an earlier run in it is moved aside, or resumed.
+
+        labels: columns of the metrics that say which run a row is of.
+        """
+        about = self.identity | {"data_sha256": self.data.fingerprint() if self.data else None}
+        return open_folder(options, about, labels)
 
 
 def prepare(
@@ -117,10 +123,15 @@ def prepare(
 
 
 def check_output(options: Any) -> None:
-    """Raises OSError or ValueError where nothing can be written to the output: before anything is made or collected for it."""
+    """Raises OSError or ValueError where nothing, or not what is asked for, can be written to the output.
+
+    To be called before anything is made or collected for it.
+    """
     if options.output:
         run_folder.read_identity(options.output)
     atomic.check_writable(options.output or _RUNS)
+    if options.tensorboard:
+        _event_files()
 
 
 def make(options: Any) -> Environment:
@@ -253,6 +264,7 @@ def effective(options: Any, settings: Any, leave_out: Sequence[str] = ()) -> dic
     without = {
         "output",
         "resume",
+        "tensorboard",
         "data",
         "data_transitions",
         "data_epsilon",  # the data's checksum says it
@@ -275,12 +287,33 @@ def _folder(options: Any, identity: dict[str, Any]) -> Path:
     return Path(options.output or Path(_RUNS) / identity["program"] / identity["environment"].replace("/", "-"))
 
 
-def open_folder(options: Any, identity: dict[str, Any]) -> run_folder.RunFolder:
-    """The folder `options.output`, or one named after program and environment, of that run; says where an earlier run went."""
+def open_folder(options: Any, identity: dict[str, Any], labels: Sequence[str] = ("seed",)) -> run_folder.RunFolder:
+    """The folder `options.output`, or one named after program and environment, of that run; says where an earlier run went.
+
+    labels: columns of the metrics that say which run a row is of.
+    """
     path = _folder(options, identity)
     if options.resume and run_folder.read_identity(path) is None:
         print(f"there is nothing to resume in {path}; the run starts there")
     folder = run_folder.RunFolder(path, identity, options.resume)
     if folder.moved_to:
         print(f"the earlier run in {folder.path} is now in {folder.moved_to}")
+    follow(options, folder, labels)
     return folder
+
+
+def follow(options: Any, folder: run_folder.RunFolder, labels: Sequence[str] = ("seed",)) -> None:
+    """Has TensorBoard's files written beside the metrics, where they are asked for; `labels` as for `open_folder`."""
+    if options.tensorboard:
+        folder.followers.append(_event_files()(folder.path / "tensorboard", labels).write)
+
+
+def _event_files() -> type:
+    """What writes TensorBoard's files, imported where they are asked for only. Raises UserError where tensorboardX is missing."""
+    try:
+        from purejaxrrl.runs.tensorboard import EventFiles
+    except ImportError as error:
+        raise UserError(
+            f'--tensorboard needs tensorboardX ({error}); install it with: python -m pip install -e ".[tensorboard]"'
+        ) from None
+    return EventFiles

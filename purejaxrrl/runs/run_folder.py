@@ -3,6 +3,7 @@
 config.json      which run it is (`identity`)
 metrics.csv      what was measured, written again from the checkpoint that is restored
 metrics.csv.sha256   its checksum, as sha256sum writes and checks it
+tensorboard/     the same as event files, where they are asked for: see `tensorboard`
 checkpoints/     see `checkpoints`
 run.lock         held while a program writes to the folder
 """
@@ -14,7 +15,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,6 +50,7 @@ class RunFolder:
 
     Attributes:
       rows: the metrics. iterations: those of the last checkpoint that was restored or written; 0 before the first.
+      followers: called with the rows whenever metrics.csv was written: all of them are in a checkpoint then.
 
     Raises:
       RunError: `resume` finds another run (every difference is named), or the folder holds files that are no run's.
@@ -59,6 +61,7 @@ class RunFolder:
         self.path = Path(path)
         self.rows: list[dict[str, Any]] = []
         self.iterations = 0
+        self.followers: list[Callable[[Sequence[Mapping[str, Any]]], None]] = []
         self.identity = identities.with_code(identity)
         self._ring: Any = None
         self._lock, self.moved_to = claim(self.path, self.identity, resume)
@@ -139,6 +142,8 @@ class RunFolder:
         write_text(self.path / _METRICS, text.getvalue())
         digest = hashlib.sha256(text.getvalue().encode()).hexdigest()
         write_text(self.path / _CHECKSUM, f"{digest}  {_METRICS}\n")
+        for follow in self.followers:
+            follow(self.rows)
 
     @property
     def _checkpoints(self) -> Path:

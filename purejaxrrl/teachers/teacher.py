@@ -346,9 +346,22 @@ def shipped(environment_name: str) -> Path:
         return assets.teacher_folder()
     path = SHIPPED / environment_name
     if not path.is_dir():
-        trainer = "pqn" if environment_name.startswith("atari/") else "dqn"
         known = sorted(str(about.parent.relative_to(SHIPPED)) for about in SHIPPED.glob("*/*/about.json"))
         raise checkpoints.CheckpointError(
-            f"no teacher is shipped for {environment_name!r}, only for {', '.join(known)}; train one with experiments/{trainer}.py"
+            f"no teacher is shipped for {environment_name!r}, only for {', '.join(known)}; train one with {_school(environment_name)}"
         )
     return path
+
+
+def _school(environment_name: str) -> str:
+    """How a teacher is trained that an environment lacks, as part of a line; docs/teachers.md has what the shipped ones were."""
+    output = f"runs/{environment_name.rpartition('/')[-1]}"
+    if environment_name.startswith("atari/"):
+        flags = (
+            "--frames 50e6 --width 0.5 --environment-options "
+            "sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true"
+        )
+        command = f"python experiments/pqn.py --environment {environment_name} {flags}"
+    else:
+        command = f"python experiments/dqn.py --environment {environment_name}"
+    return f"{command} --output {output}, then give --teacher {output}/teacher (docs/teachers.md)"

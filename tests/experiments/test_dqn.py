@@ -5,6 +5,7 @@ import functools
 import sys
 
 import dqn
+import event_files
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,8 +57,9 @@ def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
     expected = teacher.apply(teacher.params, observations)
     np.testing.assert_allclose(data.ring.teacher_output.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
 
-    # Resumed where it is finished already, it trains nothing and says the same.
-    run_main(monkeypatch, tmp_path / "run", "--resume")
+    # Resumed where it is finished already, it trains nothing and says the same; asked for them now, it writes all events.
+    run_main(monkeypatch, tmp_path / "run", "--resume", "--tensorboard")
+    event_files.assert_follow(tmp_path / "run")
     assert teachers.load(tmp_path / "run" / "teacher").card == card
     assert capsys.readouterr().out.count("online  3  return") == 1
 

@@ -5,6 +5,7 @@ import functools
 import sys
 import types
 
+import event_files
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -187,9 +188,11 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_teacher(monkeypatch, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(pqn.devices, "over_runs", stops)
         with pytest.raises(SystemExit):
-            run_main(monkeypatch, tmp_path / "run")
+            run_main(monkeypatch, tmp_path / "run", "--tensorboard")
     assert not (tmp_path / "run" / "teacher").exists()
-    run_main(monkeypatch, tmp_path / "run", "--resume")
+    assert event_files.assert_follow(tmp_path / "run")["seed=0"]["online/td_loss"][-1][0] < 192
+    run_main(monkeypatch, tmp_path / "run", "--resume", "--tensorboard")
+    assert event_files.assert_follow(tmp_path / "run")["seed=0"]["online/td_loss"][-1][0] == 192
     whole, resumed = (teachers.load(tmp_path / name / "teacher") for name in ("whole", "run"))
     jax.tree.map(np.testing.assert_array_equal, whole.params, resumed.params)
     assert whole.card.score == resumed.card.score and whole.fingerprint() == resumed.fingerprint()

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import event_files
 import pytest
 import reincarnate
 from PIL import Image
@@ -43,7 +44,10 @@ def uninterrupted(teacher_folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("uninterrupted") / "run"
     data = output.with_name("data")
     done = subprocess.run(
-        command(*long_flags(teacher_folder, output=output, data=data)), check=True, capture_output=True, text=True
+        command(*long_flags(teacher_folder, output=output, data=data), "--tensorboard"),
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return output, data, done.stdout
 
@@ -76,6 +80,10 @@ def test_a_run_leaves_its_results(uninterrupted):
     )
     identity = json.loads((output / "config.json").read_text())["identity"]
     assert identity["program"] == "reincarnate" and identity["settings"]["n_step"] == 3
+    followed = event_files.assert_follow(output)
+    assert (
+        len(followed["seed=1"]["online/score"]) == ITERATIONS - 1 and followed["seed=0"]["offline/td_loss"][0][0] == 1
+    )
     for word in ("teacher", "random policy", "student, IQM of 2 seeds", "95% interval", "frames", "lambda", "left"):
         assert word in printed
 
@@ -244,3 +252,18 @@ def test_help_names_the_terms_hyperparameters(users_module, monkeypatch, capsys)
     with pytest.raises(SystemExit):
         reincarnate.main()
     assert "of the negative entropy (default: 0.25)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_help_shows_the_defaults_of_the_environment_that_is_given(monkeypatch, capsys):
+    def shown(*arguments):
+        monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments])
+        with pytest.raises(SystemExit):
+            reincarnate.main()
+        return " ".join(capsys.readouterr().out.split())
+
+    on_atari = shown("--environment", "atari/breakout", "--help")
+    assert "(default: nature_cnn)" in on_atari and "each with its own seed (default: 2)" in on_atari
+    assert shown("--help", "--environment=atari/breakout") == on_atari
+    without = shown("--help")
+    assert "each with its own seed (default: 4)" in without
+    assert "--environment atari/breakout --help" in without and "On Atari other defaults hold" in without

@@ -4,6 +4,7 @@ import csv
 import logging
 import sys
 
+import event_files
 import jax
 import jax.numpy as jnp
 import pytest
@@ -11,7 +12,9 @@ import sweep_weaning
 from PIL import Image
 from tiny import TINY
 
-from purejaxrrl.students import weaning
+from purejaxrrl.students import presets, weaning
+from purejaxrrl.students.hyperparameters import names
+from purejaxrrl.students.settings import QDagger
 
 
 def test_a_sweep_compiles_once_and_draws(monkeypatch, teacher_folder, tmp_path, caplog, capsys):
@@ -28,7 +31,7 @@ def test_a_sweep_compiles_once_and_draws(monkeypatch, teacher_folder, tmp_path, 
     }
     arguments |= shapes | {"evaluation_steps": 1, "evaluation_environments": 1}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
-    monkeypatch.setattr(sys, "argv", ["sweep_weaning.py", *flags])
+    monkeypatch.setattr(sys, "argv", ["sweep_weaning.py", *flags, "--tensorboard"])
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
         sweep_weaning.main()
     compilations = [
@@ -45,6 +48,8 @@ def test_a_sweep_compiles_once_and_draws(monkeypatch, teacher_folder, tmp_path, 
     with Image.open(tmp_path / "sweep" / "sweep.png") as image:
         assert image.size[0] > 1000
     assert "half" in capsys.readouterr().out
+    followed = event_files.assert_follow(tmp_path / "sweep", ("schedule", "coefficient", "temperature", "seed"))
+    assert "schedule=half,coefficient=3.0,temperature=0.1,seed=0" in followed and len(followed) == 6
 
 
 @pytest.mark.parametrize(
@@ -56,3 +61,51 @@ def test_wrong_sweeps_are_refused(arguments, message, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         sweep_weaning.main()
     assert message in capsys.readouterr().err
+
+
+class ReachedError(Exception):
+    """The program would make environment, teacher and data."""
+
+
+def asked_for(monkeypatch, *arguments):
+    """Options, settings and runs as the program reads them."""
+    found = []
+
+    def prepare(*asked):
+        found.extend(asked)
+        raise ReachedError
+
+    monkeypatch.setattr(sweep_weaning.experiment, "prepare", prepare)
+    monkeypatch.setattr(sweep_weaning.devices, "use_cores", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["sweep_weaning.py", *arguments])
+    with pytest.raises(ReachedError):
+        sweep_weaning.main()
+    return found
+
+
+def test_students_see_pixels_on_atari_and_are_few(monkeypatch):
+    """The learner of reincarnate.py, which its replay of one run's steps fits."""
+    options, settings, runs = asked_for(monkeypatch, "--environment=atari/breakout", "--width=0.25")
+    learner = {
+        name: value
+        for name, value in presets.QUICK_ON_ATARI.items()
+        if name in names(QDagger) and name not in ("weaning_steps", "teacher_temperature", "student_temperature")
+    }
+    assert {name: getattr(settings, name) for name in learner} == learner | {"width": 0.25}
+    assert (options.coefficients, options.temperatures, options.seeds, runs) == ((3.0,), (0.1,), 2, 6)
+    offline = settings.offline_iterations, settings.offline_updates
+    assert offline == (QDagger().offline_iterations, QDagger().offline_updates)
+    assert settings.online_iterations * settings.iteration_steps == settings.weaning_steps == settings.capacity
+    options, settings, runs = asked_for(monkeypatch, "--environment=minatar/asterix")
+    assert settings == sweep_weaning.Settings() and options.schedules == sweep_weaning.Options().schedules
+    assert runs == 5 * 2 * 2 * 2
+
+
+def test_a_game_without_a_teacher_is_answered_with_the_command_that_trains_one(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["sweep_weaning.py", "--environment=atari/pong", f"--output={tmp_path / 'run'}"])
+    with pytest.raises(SystemExit) as end:
+        sweep_weaning.main()
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and error.count("\n") == 1
+    assert "train one with python experiments/pqn.py --environment atari/pong --frames 50e6" in error
+    assert "then give --teacher runs/pong/teacher" in error

@@ -86,3 +86,14 @@ def test_the_best_of_several_episodes_is_shown_until_it_ends():
     drawn = jax.vmap(jax.random.uniform)(jax.random.split(jax.random.split(jax.random.key(0))[0], 8))
     np.testing.assert_array_equal(shown, np.full(3, drawn.max()))
     np.testing.assert_allclose(scores, drawn.max() * np.arange(3), rtol=1e-6)
+
+
+def test_a_sweep_of_schedules_alone_is_drawn():
+    runs = [
+        row for name in ("linear", "step") for row in rows((0.2, 0.9), schedule=name, coefficient=3.0, temperature=0.1)
+    ]
+    figure = plotting.sweep(runs, "atari/breakout")
+    figure.draw_without_rendering()
+    heat = figure.axes[2]
+    assert [text.get_text() for text in heat.texts] == ["1.35", "1.35"]
+    assert [text.get_text() for text in heat.get_xticklabels()] == ["3, T = 0.1"]

@@ -257,9 +257,15 @@ def _long(observation, state):
     return observation, state.replace(length=jnp.int32(1000))
 
 
-def test_a_game_without_a_shipped_teacher_is_refused():
-    with pytest.raises(CheckpointError, match="no teacher is shipped for 'toy/corridor'.*experiments/dqn.py"):
+def test_a_game_without_a_shipped_teacher_is_refused_with_the_command_that_trains_one():
+    with pytest.raises(
+        CheckpointError, match="no teacher is shipped for 'toy/corridor'.*experiments/dqn.py --environment toy"
+    ):
         teachers.shipped("toy/corridor")
+    with pytest.raises(
+        CheckpointError, match="experiments/pqn.py --environment atari/pong .*--teacher runs/pong/teacher"
+    ):
+        teachers.shipped("atari/pong")
 
 
 SHIPPED = {
