@@ -6,7 +6,7 @@
 
 They follow metrics.csv, which follows the checkpoint, so that no row is in them that a resumed run would make again. What a killed
 program left is compared with the checkpoint's rows: a file is cut after the last record that is one of them, and goes on with what it
-lacks. It is not replaced, since a TensorBoard that watches it reads on where it was.
+lacks. It is not replaced, since a TensorBoard that watches it reads on where it was; where something was cut, it has to be started anew.
 
 A file is a row of records: the length of an event (uint64, little-endian), its checksum, the event, its checksum.
 """
