@@ -269,6 +269,7 @@ def effective(options: Any, settings: Any, leave_out: Sequence[str] = ()) -> dic
         "data_transitions",
         "data_epsilon",  # the data's checksum says it
         "preset",  # the values do
+        "online_iterations",  # a run that ended may go on
         *leave_out,
     }
     values = hyperparameters.as_dict(options) | hyperparameters.as_dict(settings)

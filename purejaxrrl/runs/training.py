@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrrl import replay
+from purejaxrrl.errors import UserError
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.replay import space
 from purejaxrrl.runs import devices, run_folder
@@ -38,7 +39,7 @@ def run(
 ) -> qdagger.State:
     """Trains all runs side by side, from the folder's last checkpoint if it has one; returns their stacked states.
 
-    Runs of one seed that differ only in what the online phase looks at share one offline phase.
+    A run that had ended goes on where there are more online iterations now: nothing in an iteration looks at their number. Runs of one seed that differ only in what the online phase looks at share one offline phase.
 
     Args:
       settings, seeds, labels: one each for every run; the label's entries stand in its rows of the metrics.
@@ -50,7 +51,7 @@ def run(
         nothing is said where there are none.
 
     Raises:
-      ValueError: settings differ in something static, so that they need programs of their own.
+      ValueError: settings differ in something static, so that they need programs of their own, or more iterations are done than there are to be.
       run_folder.DivergenceError: a loss is not finite; the last checkpoint is from before that.
     """
     for each in settings:
@@ -58,6 +59,11 @@ def run(
     runs = _Runs(program, settings, seeds, data)
     done, state = runs.start(folder)
     phases = list(runs.phases())
+    if done > len(phases):
+        online = done - program.settings.offline_iterations
+        raise UserError(
+            f"online_iterations is {program.settings.online_iterations}, but the run in {folder.path} has done {online}; give at least that"
+        )
     with ProgressBar(runs.updates_of(phases), runs.updates_of(phases[:done])) as bar:
         if forecast and data and done < len(phases):
             bar.expect(runs.seconds_per_update(state))

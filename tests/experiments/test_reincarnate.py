@@ -89,13 +89,15 @@ def test_a_run_leaves_its_results(uninterrupted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["between iterations", "while saving"])
+@pytest.mark.parametrize("moment", ["between iterations", "while saving", "after an earlier end"])
 def test_a_killed_run_resumes_to_the_same_metrics(moment, uninterrupted, teacher_folder, tmp_path):
     expected, data, _ = uninterrupted
     output = tmp_path / "run"
     arguments = long_flags(teacher_folder, output=output, data=data)
     if moment == "between iterations":
         killed(arguments, lambda: (output / "checkpoints" / "000002").exists())
+    elif moment == "after an earlier end":
+        subprocess.run(command(*arguments, "--online-iterations=1"), check=True, capture_output=True)
     else:
         killed(
             arguments,

@@ -12,7 +12,7 @@ import pytest
 from purejaxrrl import replay
 from purejaxrrl.runs import devices, run_folder, training
 from purejaxrrl.students import qdagger
-from purejaxrrl.students.hyperparameters import as_arrays
+from purejaxrrl.students.hyperparameters import as_arrays, replace
 from purejaxrrl.students.settings import QDagger
 
 SEEDS = [5, 6, 7]
@@ -80,10 +80,10 @@ def counting(monkeypatch):
         monkeypatch.setattr(qdagger, step.__name__, step)
 
 
-def train(path, runs=tuple(map(settings, (1.0, 2.0, 3.0))), resume=False, seeds=SEEDS, after=None):
+def train(path, runs=tuple(map(settings, (1.0, 2.0, 3.0))), resume=False, seeds=SEEDS, after=None, program=PROGRAM):
     labels = [{"seed": seed} for seed in seeds]
     with run_folder.RunFolder(path, {}, resume) as folder:
-        return training.run(PROGRAM, runs, seeds, labels, folder, DATA, after), folder.rows
+        return training.run(program, runs, seeds, labels, folder, DATA, after), folder.rows
 
 
 def without_seconds(rows):
@@ -133,6 +133,21 @@ def test_runs_that_differ_online_only_share_their_offline_phase(killed_after, fo
     np.testing.assert_allclose(state.total, [124.0, 108.0, 144.0, 104.0, 164.0])
     assert state.number[0] == state.number[1] == state.number[2] == state.number[4] != state.number[3]
     assert [row["td_loss"] for row in rows[:5]] == [101.0, 102.0, 101.0, 101.0, 101.0]
+
+
+def test_a_run_that_had_ended_goes_on_where_there_are_more_iterations(tmp_path):
+    def train_for(path, online_iterations, **options):
+        runs = [replace(settings(number), online_iterations=online_iterations) for number in (1.0, 2.0, 3.0)]
+        program = SimpleNamespace(**vars(PROGRAM) | {"settings": runs[0]})
+        return train(tmp_path / path, runs, program=program, **options)
+
+    train_for("run", 1)
+    state, rows = train_for("run", 2, resume=True)
+    whole, expected = train_for("whole", 2)
+    assert without_seconds(rows) == without_seconds(expected)
+    jax.tree.map(np.testing.assert_array_equal, state, whole)
+    with pytest.raises(ValueError, match="online_iterations is 1, but the run in .*run has done 2; give at least that"):
+        train_for("run", 1, resume=True)
 
 
 def test_a_run_is_resumed_with_another_number_of_devices(tmp_path, monkeypatch):
@@ -200,7 +215,7 @@ def test_rings_that_do_not_fit_are_refused_before_anything_is_made(tmp_path, mon
     monkeypatch.setattr(replay, "available_bytes", lambda devices: 4_000)
     monkeypatch.setattr(qdagger, "init", lambda *arguments: jax.debug.callback(pytest.fail) or init(*arguments))
     with pytest.raises(
-        ValueError, match=r"3 rings of 100 .* 4,000 are available; take a capacity of at most 82, or fewer"
+        ValueError, match=r"3 rings of 100 .* 4,000 are available; take a capacity of at most 82, or at most 2 seeds"
     ):
         train(tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
