@@ -53,8 +53,8 @@ def check_space(memory: ReplayMemory, rings: int = 1, beside: int = 0, available
     least = (memory.max_n_step + memory.codec.history + 1) * row
     remedy = f"take a capacity of at most {largest}" if largest >= least else "no ring fits"
     if rings > 1:
-        seeds = fitting(memory, beside // rings, available)
-        remedy += f", or at most {seeds} seeds" if seeds else ""
+        fit = fitting(memory, beside // rings, available)
+        remedy += f", or train at most {fit} side by side" if fit else ""
     raise UserError(
         f"{several} {asked:,} bytes ({transition:,} each) beside {beside:,} of other data, and {available:,} are available; {remedy}"
     )

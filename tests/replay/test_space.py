@@ -32,6 +32,17 @@ def test_the_error_names_the_bytes_and_a_capacity_that_fits(rings):
     replay.check_space(pixels(largest), rings, beside, available)
     with pytest.raises(ValueError, match="take a capacity"):
         replay.check_space(pixels(largest + 8), rings, beside, available)
+    if rings > 1:
+        assert "side by side" not in str(error.value)  # not one fits
+
+
+def test_how_many_runs_fit():
+    memory, of_one = pixels(1_000), 10**6
+    each = of_one + space.size(jax.eval_shape(memory.init))
+    with pytest.raises(ValueError, match="or train at most 2 side by side"):
+        replay.check_space(memory, 3, 3 * of_one, 3 * each - 1)
+    replay.check_space(memory, 2, 2 * of_one, 3 * each - 1)
+    assert [space.fitting(memory, of_one, available) for available in (each - 1, each, 3 * each)] == [0, 1, 3]
 
 
 def test_where_nothing_fits_no_capacity_is_named():

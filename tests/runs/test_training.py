@@ -215,7 +215,8 @@ def test_rings_that_do_not_fit_are_refused_before_anything_is_made(tmp_path, mon
     monkeypatch.setattr(replay, "available_bytes", lambda devices: 4_000)
     monkeypatch.setattr(qdagger, "init", lambda *arguments: jax.debug.callback(pytest.fail) or init(*arguments))
     with pytest.raises(
-        ValueError, match=r"3 rings of 100 .* 4,000 are available; take a capacity of at most 82, or at most 2 seeds"
+        ValueError,
+        match=r"3 rings of 100 .* 4,000 are available; take a capacity of at most 82, or train at most 2 side by side",
     ):
         train(tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
