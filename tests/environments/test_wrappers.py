@@ -13,7 +13,6 @@ gymnax = pytest.importorskip("gymnax")
 from gymnax import wrappers  # noqa: E402
 
 import purejaxrrl  # noqa: E402
-from purejaxrrl.environments.atari import environment as environment_module  # noqa: E402
 from purejaxrrl.environments.legacy import FiveValues  # noqa: E402
 
 KEY = jax.random.key(0)
@@ -25,7 +24,7 @@ ENDS = [False, False, True, False, False]
 def games():
     """One of each; the Atari game on a console that needs no emulation."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment_module, "Console", fake_console.FakeConsole)
+        fake_console.install(patch)
         yield {
             "minatar": purejaxrrl.make("minatar/breakout"),
             "atari": purejaxrrl.make("atari/pong", num_start_states=2),

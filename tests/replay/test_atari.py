@@ -16,7 +16,7 @@ LANES, ROWS = 2, 40
 @pytest.fixture(scope="module")
 def atari():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment_module, "Console", fake_console.FakeConsole)
+        fake_console.install(patch)
         yield environment_module.Atari("breakout", terminal_on_life_loss=True, max_frames_in_episode=24)
 
 

@@ -25,7 +25,7 @@ LANES = 2
 def make():
     """Atari's Breakout with a console that is quick to compile: the reward of a frame is the executed action."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment_module, "Console", fake_console.FakeConsole)
+        fake_console.install(patch)
         yield lambda **options: environment_module.Atari("breakout", **options)
 
 

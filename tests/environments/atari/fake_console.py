@@ -9,8 +9,9 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import pytest
 
-from purejaxrrl.environments.atari import raster
+from purejaxrrl.environments.atari import environment, raster
 
 LIVES, FRAMES_PER_LIFE, HEIGHT = 3, 10, 210
 
@@ -96,3 +97,9 @@ class FakeConsole:
         )
         frozen = dataclasses.replace(state, reward=jnp.int32(0))
         return jax.tree.map(lambda new, old: jnp.where(state.game_over, old, new), played, frozen)
+
+
+def install(patch: pytest.MonkeyPatch) -> None:
+    """Has environments made of this console, whose start states are not kept on disk."""
+    patch.setattr(environment, "Console", FakeConsole)
+    patch.setattr(environment, "start_cache", environment.start_states)

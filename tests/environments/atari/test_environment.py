@@ -14,7 +14,6 @@ from gymnasium.vector import AutoresetMode
 from purejaxrrl import environments
 from purejaxrrl.environments import base
 from purejaxrrl.environments.atari import capacity, palettes
-from purejaxrrl.environments.atari import environment as environment_module
 from purejaxrrl.environments.atari.environment import Atari, Settings
 
 GAMES = ("breakout", "pong", "space_invaders", "beam_rider", "air_raid", "pooyan")
@@ -121,8 +120,7 @@ def test_a_mixed_batch_equals_ale_pys_vector_environment_through_whole_episodes(
 @pytest.fixture
 def fake(monkeypatch):
     """Makes environments of a console that needs no emulation."""
-    monkeypatch.setattr(environment_module, "Console", fake_console.FakeConsole)
-    monkeypatch.setattr(environment_module, "start_cache", environment_module.start_states)
+    fake_console.install(monkeypatch)
     return lambda games="pong", **settings: Atari(games, **settings)
 
 
