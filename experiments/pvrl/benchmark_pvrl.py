@@ -33,7 +33,7 @@ from purejaxrrl.errors import UserError
 from purejaxrrl.runs import command_line, devices, experiment, memory, run_folder, training
 from purejaxrrl.runs.identity import with_code
 from purejaxrrl.runs.progress import clock
-from purejaxrrl.students import hyperparameters, presets, qdagger
+from purejaxrrl.students import hyperparameters, presets, qdagger, student
 from purejaxrrl.students.hyperparameters import declaration, declare, derive, option, static_part
 from purejaxrrl.students.settings import QDagger
 from purejaxrrl.teachers import datasets
@@ -166,12 +166,15 @@ class Game:
         students = {name: config.student(environment, name) for name in config.methods}
         epsilon = next(iter(students.values())).evaluation_epsilon
         teacher = experiment.fitted(options, experiment.load_teacher(options), environment, epsilon)
-        needing = [student for student in students.values() if student.needs_data]
+        needing = [settings for settings in students.values() if settings.needs_data]
         data = experiment.load_data(options, needing[0], environment, teacher) if needing else None
         game = cls(environment, teacher, data, students)
-        for name, student in students.items():
-            memory.check_runs(student, environment, game.program(name).student, config.seeds)
+        for name, settings in students.items():
+            memory.check_runs(settings, environment, game.student(name), config.seeds)
         return game
+
+    def student(self, method: str) -> student.Student:
+        return student.described(self.students[method], self.environment, self.environment.default_params)
 
     def program(self, method: str) -> qdagger.Program:
         return qdagger.program(self.students[method], self.environment, self.teacher, self.data)
@@ -194,7 +197,7 @@ class Game:
         return [part for group in programs.values() for part in self._fitting(group, seeds)]
 
     def _fitting(self, group: list[str], seeds: int) -> Iterator[list[str]]:
-        most = memory.most_runs(self.students[group[0]], self.environment, self.program(group[0]).student)
+        most = memory.most_runs(self.students[group[0]], self.environment, self.student(group[0]))
         several = len(group) if most is None else max(most // seeds, 1)
         for first in range(0, len(group), several):
             yield group[first : first + several]

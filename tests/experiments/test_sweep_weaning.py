@@ -71,7 +71,7 @@ def asked_for(monkeypatch, *arguments):
     """Options, settings and runs as the program reads them."""
     found = []
 
-    def prepare(*asked):
+    def prepare(name, *asked, leave_out):
         found.extend(asked)
         raise ReachedError
 

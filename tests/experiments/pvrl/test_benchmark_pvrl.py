@@ -242,10 +242,14 @@ def test_methods_that_differ_in_values_alone_share_a_program(monkeypatch):
     config = benchmark_pvrl.Config(methods=tuple(names))
     environment = environments.make("minatar/breakout")
     students = {name: config.student(environment, name) for name in names}
-    groups = benchmark_pvrl.Game(environment, None, None, students).groups(names)
-    assert groups == [
+    game = benchmark_pvrl.Game(environment, None, None, students)
+    assert game.groups(names, 5) == [
         ["qdagger", "dqfd", "dagger", "slow"], ["tabula_rasa", "jsrl"], ["rehearsal", "rehearsal_half"], ["big_batch"], ["warm"], ["own"],
     ]  # fmt: skip
+    # As many as memory has room for, at least one.
+    for most, expected in ((15, [["qdagger", "dqfd", "dagger"], ["slow"]]), (4, [[name] for name in names[:1]])):
+        monkeypatch.setattr(benchmark_pvrl.memory, "most_runs", lambda *_, most=most: most)
+        assert game.groups(names, 5)[: len(expected)] == expected
 
 
 def test_reincarnates_preset_is_the_comparisons_qdagger():
