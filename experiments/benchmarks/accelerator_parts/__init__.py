@@ -43,7 +43,7 @@ PARTS = (
     Part("atari_exact", FOLDER / "atari_exact.py", 90),
     Part("atari_speed", FOLDER / "atari_speed.py", 140),
     Part("nature_cnn_update", FOLDER / "nature_cnn_update.py", 60),
-    Part("qdagger_on_atari", FOLDER / "qdagger_on_atari.py", 90),
+    Part("qdagger_on_atari", FOLDER / "qdagger_on_atari.py", 120),
     Part("pqn_speed", FOLDER / "pqn_speed.py", 70),
     Part("balloon", FOLDER / "balloon.py", 100),
     Part("convolution", FOLDER / "convolution.py", 75),
