@@ -98,10 +98,18 @@ class Config:
         experiment.check_seeds(self.seed, self.seeds)
         if self.frames % self.iterations:
             raise UserError(f"frames is {self.frames}, not a multiple of iterations, {self.iterations}")
+        for game in self.games if not self.redraw else ():
+            self._check_has_teacher(suites.environment_name(game))
         for game in self.games:
             environment = self.environment(game)
             for name in self.methods:
                 self.student(environment, name)
+
+    def _check_has_teacher(self, environment: str) -> None:
+        """Before any environment is made, which takes seconds on Atari. Raises UserError."""
+        environments.parse_options(environment, self.environment_options)
+        if not self.teacher:
+            teachers.shipped(environment)
 
     @property
     def suite(self) -> suites.Suite:
@@ -259,7 +267,6 @@ def check_teachers(config: Config) -> None:
 
 def train_all(config: Config) -> None:
     """Trains what is not in the results yet, game by game."""
-    check_teachers(config)
     wanted_seeds = range(config.seed, config.seed + config.seeds)
     for name in config.games:
         environment = config.environment(name)
@@ -291,6 +298,7 @@ def main() -> None:
     start = time.perf_counter()
     with command_line.user_errors("the same command with --resume goes on with what is not finished"):
         if not config.redraw:
+            check_teachers(config)  # before earlier results are moved aside
             with results_folder(config.output, "benchmark_pvrl", config.shared, config.resume):
                 train_all(config)
         results = written.load(config.output, config.games)

@@ -88,8 +88,9 @@ def check(preset: str, games: Sequence[str]) -> None:
     if preset not in SUITES:
         raise UserError(f"preset is {preset!r}; it must be one of {', '.join(SUITES)}")
     on_atari = preset != "comparison"
+    kinds = {game.startswith(ATARI): game for game in games}
+    if len(kinds) > 1:
+        raise UserError(f"games has {kinds[True]!r} and {kinds[False]!r}; compare games of one kind at a time")
     if strange := [game for game in games if game.startswith(ATARI) != on_atari]:
         where = "Atari's games, as atari/breakout" if on_atari else "MinAtar's games"
-        raise UserError(
-            f"preset is {preset!r}, which is for {where}, and games has {strange[0]!r}; compare games of one kind at a time"
-        )
+        raise UserError(f"preset is {preset!r}, which is for {where}, and games has {strange[0]!r}")

@@ -41,7 +41,10 @@ def test_games_of_both_kinds_and_the_papers_ten():
     "options, message",
     [
         ({"preset": "quik"}, "preset is 'quik'; it must be one of comparison, quick, paper"),
-        ({"games": ("atari/breakout", "asterix")}, "games has 'asterix'; compare games of one kind at a time"),
+        (
+            {"games": ("atari/breakout", "asterix")},
+            "games has 'atari/breakout' and 'asterix'; compare games of one kind",
+        ),
         ({"games": ("atari/breakout",), "preset": "comparison"}, "'comparison', which is for MinAtar's games"),
         ({"games": ("breakout",), "preset": "paper"}, "'paper', which is for Atari's games, as atari/breakout"),
     ],
@@ -51,10 +54,15 @@ def test_games_that_do_not_belong_together_are_refused(options, message):
         benchmark_pvrl.Config(**options)
 
 
-def test_a_game_without_a_teacher_is_refused_before_another_is_begun(tmp_path):
-    chosen = config(games=("atari/breakout", "atari/tennis"), output=str(tmp_path / "out"))
+def test_a_game_without_a_teacher_is_refused_before_another_is_begun(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="atari/tennis.*experiments/pqn.py"):
-        benchmark_pvrl.train_all(chosen)
+        config(games=("atari/breakout", "atari/tennis"))
+    # Another game's is found before earlier results are moved aside.
+    other = str(benchmark_pvrl.teachers.shipped("minatar/asterix"))
+    arguments = ["--games=breakout", f"--teacher={other}", f"--output={tmp_path / 'out'}"]
+    monkeypatch.setattr(sys, "argv", ["benchmark_pvrl.py", *arguments])
+    with pytest.raises(SystemExit):
+        benchmark_pvrl.main()
     assert not list(tmp_path.iterdir())
 
 
