@@ -127,4 +127,7 @@ def named(name: str, environment: str = "") -> Mapping[str, Any]:
     """The preset of that name, for an environment of that name. Raises ValueError, with all names, if there is none."""
     if name not in PRESETS:
         raise UserError(f"there is no preset {name!r}; presets are {', '.join(PRESETS)}")
-    return QUICK_ON_ATARI if name == "quick" and environment.startswith("atari/") else PRESETS[name]
+    on_atari = environment.startswith("atari/")
+    if on_atari and name == "comparison":
+        raise UserError("preset 'comparison' is for MinAtar's games; on Atari take quick or paper")
+    return QUICK_ON_ATARI if name == "quick" and on_atari else PRESETS[name]

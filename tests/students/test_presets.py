@@ -84,3 +84,9 @@ def test_an_unknown_preset_is_answered_with_all(monkeypatch, capsys):
 def test_a_preset_is_not_part_of_what_a_run_is():
     """Its values are: a run resumes whether they came from a preset or from flags."""
     assert "preset" not in experiment.effective(reincarnate.Options(preset="paper"), QDagger())
+
+
+def test_minatars_preset_is_refused_for_pixels():
+    assert presets.named("quick", "atari/breakout") is presets.QUICK_ON_ATARI
+    with pytest.raises(ValueError, match="'comparison' is for MinAtar's games; on Atari take quick or paper"):
+        presets.named("comparison", "atari/breakout")
