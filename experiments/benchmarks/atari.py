@@ -29,11 +29,9 @@ from ale_py.vector_env import AtariVectorEnv
 import purejaxrrl
 from purejaxrrl.environments.atari import Console
 from purejaxrrl.runs import command_line
+from purejaxrrl.students import presets
 
-GAMES = (
-    *("asterix", "beam_rider", "bowling", "breakout", "enduro", "ms_pacman", "qbert", "riverraid", "seaquest"),
-    *("space_invaders", "pong"),
-)
+GAMES = (*presets.PAPERS_GAMES, "pong")
 FRAME_SKIP = 4
 RAW_LANES, RAW_FRAMES = 16, 50
 

@@ -11,21 +11,7 @@ from purejaxrrl.students.hyperparameters import names
 from purejaxrrl.students.settings import QDagger
 
 ATARI = "atari/"
-ATARI10 = tuple(
-    f"{ATARI}{game}"
-    for game in (
-        "asterix",
-        "beam_rider",
-        "bowling",
-        "breakout",
-        "enduro",
-        "ms_pacman",
-        "qbert",
-        "riverraid",
-        "seaquest",
-        "space_invaders",
-    )
-)
+ATARI10 = tuple(f"{ATARI}{game}" for game in presets.PAPERS_GAMES)
 """The paper's games."""
 SEVEN = "tabula_rasa", "kickstarting", "jsrl", "rehearsal", "pretraining", "dqfd", "qdagger"
 """The paper's methods, one variant of each."""

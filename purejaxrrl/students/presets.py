@@ -17,6 +17,10 @@ from purejaxrrl.errors import UserError
 
 PAPERS_BUDGET = 2_500_000
 """Agent steps of the paper's students."""
+PAPERS_GAMES = (
+    "asterix", "beam_rider", "bowling", "breakout", "enduro", "ms_pacman", "qbert", "riverraid", "seaquest", "space_invaders",
+)  # fmt: skip
+"""Atari's games of its case study."""
 
 
 @dataclasses.dataclass(frozen=True)

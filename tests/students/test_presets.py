@@ -86,6 +86,11 @@ def test_a_preset_is_not_part_of_what_a_run_is():
     assert "preset" not in experiment.effective(reincarnate.Options(preset="paper"), QDagger())
 
 
+def test_a_run_that_goes_on_for_longer_is_the_same_run():
+    few, many = (experiment.effective(reincarnate.Options(), QDagger(online_iterations=number)) for number in (1, 20))
+    assert few == many != experiment.effective(reincarnate.Options(), QDagger(offline_iterations=1))
+
+
 def test_minatars_preset_is_refused_for_pixels():
     assert presets.named("quick", "atari/breakout") is presets.QUICK_ON_ATARI
     with pytest.raises(ValueError, match="'comparison' is for MinAtar's games; on Atari take quick or paper"):

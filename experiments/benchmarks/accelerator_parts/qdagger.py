@@ -39,12 +39,16 @@ def prepare(seeds: int, **changes: Any) -> tuple[Any, Any, tuple]:
     settings = purejaxrrl.QDagger(offline_iterations=0, **changes)
     environment = purejaxrrl.make("minatar/breakout")
     teacher = purejaxrrl.load_teacher(purejaxrrl.shipped_teacher(environment.name))
-    program = qdagger.program(settings, environment, teacher)
+    return side_by_side(qdagger.program(settings, environment, teacher), seeds)
+
+
+def side_by_side(program: qdagger.Program, seeds: int) -> tuple[Any, Any, tuple]:
+    """The same of any program."""
     init = devices.over_runs(functools.partial(qdagger.init, program), seeds, (True, True))
     online = functools.partial(qdagger.online, program)
     online = devices.over_runs(online, seeds, (True, True, True, False, False), donate=(0,))
     keys = jax.vmap(lambda seed: qdagger.run_key(program, jax.random.key(seed)))(jnp.arange(seeds))
-    return init, online, (keys, purejaxrrl.stack([settings] * seeds))
+    return init, online, (keys, purejaxrrl.stack([program.settings] * seeds))
 
 
 def short_iteration() -> tuple[dict[str, list[float]], float, float]:

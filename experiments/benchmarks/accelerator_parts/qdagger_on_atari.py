@@ -16,8 +16,8 @@ import pixel_parts
 
 import purejaxrrl
 from accelerator_parts import timing
+from accelerator_parts.qdagger import side_by_side
 from purejaxrrl import environments, qdagger
-from purejaxrrl.runs import devices
 from purejaxrrl.students import presets
 from purejaxrrl.students.hyperparameters import names
 from purejaxrrl.students.settings import QDagger
@@ -49,19 +49,10 @@ def make_program(changes: dict[str, Any]) -> qdagger.Program:
     return qdagger.program(settings(**changes), environment, teacher)
 
 
-def fresh(program: qdagger.Program, seeds: int) -> tuple[qdagger.State, tuple]:
-    """The states of so many runs, and their (keys, settings)."""
-    init = devices.over_runs(functools.partial(qdagger.init, program), seeds, (True, True))
-    keys = jax.vmap(lambda seed: qdagger.run_key(program, jax.random.key(seed)))(jnp.arange(seeds))
-    shared = keys, purejaxrrl.stack([program.settings] * seeds)
-    return init(*shared), shared
-
-
 def time_iteration(program: qdagger.Program, seeds: int) -> dict[str, Any]:
     """Seconds of the second iteration, for in the first not all updates happen."""
-    state, shared = fresh(program, seeds)
-    online = functools.partial(qdagger.online, program)
-    online = devices.over_runs(online, seeds, (True, True, True, False, False), donate=(0,))
+    init, online, shared = side_by_side(program, seeds)
+    state = init(*shared)
     compiled, compile_seconds = timing.compile(online, state, *shared, None, jnp.int32(0))
     (state, _), _ = timing.call(compiled, state, *shared, None, jnp.int32(0))
     (_, metrics), seconds = timing.call(compiled, state, *shared, None, jnp.int32(1))
@@ -78,7 +69,8 @@ def time_iteration(program: qdagger.Program, seeds: int) -> dict[str, Any]:
 
 def shares(program: qdagger.Program) -> Iterator[dict[str, Any]]:
     """A row for each part of an iteration of one seed."""
-    state = jax.tree.map(lambda leaf: leaf[0], fresh(program, 1)[0])
+    init, _, shared = side_by_side(program, 1)
+    state = jax.tree.map(lambda leaf: leaf[0], init(*shared))
     found = pixel_parts.parts(program, state, REPETITIONS)
     whole = sum(seconds * times for seconds, times in found.values())
     for name, (seconds, times) in found.items():

@@ -13,20 +13,9 @@ from recording import Recording, record
 from purejaxrrl.environments.atari.games import GAMES, rules
 from purejaxrrl.environments.atari.games.ram_values import DECODERS
 from purejaxrrl.environments.atari.games.spec import NEVER
+from purejaxrrl.students.presets import PAPERS_GAMES
 
-ELEVEN = (
-    "asterix",
-    "beam_rider",
-    "bowling",
-    "breakout",
-    "enduro",
-    "ms_pacman",
-    "qbert",
-    "riverraid",
-    "seaquest",
-    "space_invaders",
-    "pong",
-)
+ELEVEN = (*PAPERS_GAMES, "pong")
 WORD_ZAPPER = GAMES["word_zapper"].game_id
 
 POKED = {
