@@ -64,13 +64,16 @@ def prepare(options: Any, settings: QDagger) -> Task:
     environment = experiment.make(options)
     teacher = experiment.load_teacher(options)
     teachers.check_fits(teacher, environment)
-    settings = _with_filled_ring(settings)
-    each = {name: methods.settings_of(name, settings, teacher) for name in options.methods}
+    filled = _with_filled_ring(settings)
+    each = {name: methods.settings_of(name, filled, teacher) for name in options.methods}
     for name, its in each.items():
         memory.check_runs(its, environment, methods.student_of(name, its, environment, teacher), options.seeds)
     needing = [its for its in each.values() if its.learns_from_teacher and its.needs_data]
-    data = experiment.load_data(options, needing[0], environment, teacher) if needing else None
-    return Task(options, each, environment, teacher, data, episodes)
+    task = Task(options, each, environment, teacher, None, episodes)
+    experiment.check_resumable(options, task.identity(settings))
+    if not needing:
+        return task
+    return dataclasses.replace(task, data=experiment.load_data(options, needing[0], environment, teacher))
 
 
 def _with_filled_ring(settings: QDagger) -> QDagger:

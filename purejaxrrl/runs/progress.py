@@ -71,19 +71,19 @@ class ProgressBar:
         compiling, self._compiled = compiled - self._compiled, compiled
         working = max(seconds - compiling, 1e-9)
         self._done[self._phase] += self._updates
-        self._paces[self._phase].append(working / max(self._updates, 1))
-        speed = f"{self._updates / working:,.0f} updates/s"
-        if agent_steps:
-            speed += f", {agent_steps / working:,.0f} steps/s"
-        before = f"after {clock(compiling)} of compilation, " if compiling >= 1 else ""
+        if self._updates:
+            self._paces[self._phase].append(working / self._updates)
+        speeds = {"updates": self._updates, "steps": agent_steps}
+        said = [f"after {clock(compiling)} of compilation"] if compiling >= 1 else []
+        said += [f"{number / working:,.0f} {what}/s" for what, number in speeds.items() if number]
         self._updates, self._what = 0, ""
-        self.console.print(f"{line}  [dim]{before}{speed}, {clock(self._left())} left[/dim]")
+        self.console.print(f"{line}  [dim]{', '.join([*said, *self._said_of_time_left()])}[/dim]")
         return seconds
 
     def __rich__(self) -> Table:
         """The bar as it is now: rich asks for it several times a second."""
         row = Table.grid(padding=(0, 1))
-        total, done = sum(self._total.values()), sum(self._done.values()) + self._guessed()
+        total, done = max(sum(self._total.values()), 1), sum(self._done.values()) + self._guessed()
         bar = progress_bar.ProgressBar(total=total, completed=done, width=40)
         row.add_row(bar, self._status())
         return row
@@ -91,8 +91,11 @@ class ProgressBar:
     def _status(self) -> str:
         if self._compilations.running:
             return f"compiling: {self._what}" if self._what else "compiling"
-        left = f"{clock(self._left())} left" if self._pace(self._phase) else ""
-        return ", ".join(filter(None, (self._what, left)))
+        return ", ".join(filter(None, (self._what, *self._said_of_time_left())))
+
+    def _said_of_time_left(self) -> list[str]:
+        """Nothing before there is a pace."""
+        return [f"{clock(self._left())} left"] if self._pace(self._phase) else []
 
     def _pace(self, phase: str) -> float:
         """Seconds an update: of the last iterations of that phase, or where it has none yet, of the other's, or as expected."""

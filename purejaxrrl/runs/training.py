@@ -1,7 +1,6 @@
 """The host's part in training students: many runs side by side, with progress, metrics on disk and checkpoints."""
 
 import functools
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -69,13 +68,14 @@ def run(
             bar.expect(runs.seconds_per_update(state))
         for number, (phase, index) in list(enumerate(phases))[done:]:
             iterations = getattr(program.settings, f"{phase}_iterations")
-            bar.begin(phase, runs.updates[phase], f"{phase} iteration {index + 1} of {iterations}")
+            updates = runs.updates(phase, index)
+            bar.begin(phase, updates, f"{phase} iteration {index + 1} of {iterations}")
             state, metrics = runs.iteration(phase, index, state)
             agent_steps = (index + 1) * program.settings.iteration_steps * (phase == "online")
             losses = {name: value for name, value in metrics.items() if name.endswith("_loss")}
             run_folder.check_finite(agent_steps, **losses)
             stepped = agent_steps and len(settings) * program.settings.iteration_steps
-            seconds = bar.advance(_line(phase, index, metrics), stepped)
+            seconds = bar.advance(_line(phase, index, metrics, updates), stepped)
             folder.rows += rows_of(metrics, labels, phase, index + 1, agent_steps, seconds)
             if after_iteration:
                 after_iteration(agent_steps, state, metrics)
@@ -108,9 +108,7 @@ class _Runs:
         self._online_keys = jax.vmap(lambda key: stream(key, Purpose.ONLINE))(self._keys)
         self._settings = stack([settings[place] for place in self._places])
         self._ring = data.ring if data else None
-        self.updates = {"online": len(settings) * program.settings.schedule.updates_per_iteration}
-        if program.settings.offline_iterations:
-            self.updates["offline"] = len(learners) * program.settings.offline_updates
+        self._learners = len(learners)
         bind = functools.partial
         self._init = devices.over_runs(bind(qdagger.init, program), len(self._places), (True, True))
         over = (True, True, True, False, False)
@@ -123,10 +121,18 @@ class _Runs:
             for index in range(getattr(self._program.settings, f"{phase}_iterations")):
                 yield phase, index
 
+    def updates(self, phase: str, index: int) -> int:
+        """Updates of all runs in that iteration."""
+        if phase == "offline":
+            return self._learners * self._program.settings.offline_updates
+        return self._number * int(qdagger.updates_in(self._program, index))
+
     def updates_of(self, phases: Sequence[tuple[str, int]]) -> dict[str, int]:
         """Updates of all runs in these iterations, by phase."""
-        counts = Counter(phase for phase, _ in phases)
-        return {phase: updates * counts[phase] for phase, updates in self.updates.items()}
+        found = {"online": 0} | ({"offline": 0} if self._program.settings.offline_iterations else {})
+        for phase, index in phases:
+            found[phase] += self.updates(phase, index)
+        return found
 
     def start(self, folder: run_folder.RunFolder) -> tuple[int, qdagger.State]:
         """How many iterations were done, and the state after them, from the folder or fresh."""
@@ -170,8 +176,8 @@ def _offline_lambda(settings: ValueBased) -> float:
     return float(weaning_coefficient(as_arrays(settings), zero, no_evidence(), jnp.float32(1.0)))
 
 
-def _line(phase: str, index: int, metrics: dict[str, np.ndarray]) -> str:
-    """What is printed of an iteration. Without a teacher a score is a return, and nobody is weaned."""
+def _line(phase: str, index: int, metrics: dict[str, np.ndarray], updates: int) -> str:
+    """What is printed of an iteration. Without a teacher a score is a return, and nobody is weaned; without updates there is no loss."""
     means = {name: np.mean(values) for name, values in metrics.items()}
     if "distillation_loss" in means:
         texts = [f"score {means['score']:6.3f}", f"lambda {means['lambda']:.4f}"]
@@ -179,6 +185,8 @@ def _line(phase: str, index: int, metrics: dict[str, np.ndarray]) -> str:
         texts = [f"return {means['mean_return']:6.2f}"]
     shown = {"td_loss": "td", "distillation_loss": "kl"}
     losses = [f"{text} {means[name]:.4f}" for name, text in shown.items() if name in means]
+    if not updates:
+        losses = ["no update yet: filling the replay"]
     return "  ".join([f"{phase:>7} {index + 1:2d}", *texts, *losses])
 
 

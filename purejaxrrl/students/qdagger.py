@@ -500,7 +500,7 @@ def play_and_learn(
 
     periods = index * schedule.periods_per_iteration + jnp.arange(schedule.periods_per_iteration)
     (state, sums), _ = jax.lax.scan(period, (state, _no_report(program)), periods)
-    return state, _divided(sums, _updates_in(program, index))
+    return state, _divided(sums, jnp.maximum(updates_in(program, index), 1))
 
 
 def train(
@@ -558,12 +558,12 @@ def _update_keys(key: chex.PRNGKey, number: chex.Array) -> tuple[chex.PRNGKey, c
     return tuple(jax.random.fold_in(stream(key, purpose), number) for purpose in (Purpose.SAMPLE, Purpose.NOISE))
 
 
-def _updates_in(program: Program, index: chex.Array) -> chex.Array:
-    """Updates of the online iteration `index`, at least 1: the first cycles have none until the ring is warm."""
+def updates_in(program: Program, index: chex.Array | int) -> chex.Array:
+    """Updates of the online iteration `index`, int32: its first cycles have none until the ring is warm."""
     schedule = program.settings.schedule
     cold_cycles = -(-program.warm_up_rows // schedule.rows_per_cycle) - 1 - index * schedule.cycles_per_iteration
     cycles = schedule.cycles_per_iteration - jnp.clip(cold_cycles, 0, schedule.cycles_per_iteration)
-    return jnp.maximum(cycles * schedule.updates_per_cycle, 1)
+    return cycles * schedule.updates_per_cycle
 
 
 def _no_report(program: Program) -> dict[str, chex.Array]:

@@ -216,10 +216,10 @@ def test_a_killed_run_resumes_to_the_same_metrics(tmp_path):
     resumed = subprocess.run(command(tmp_path / "killed", "--resume"), check=True, capture_output=True, text=True)
     assert "flying the teacher" not in resumed.stdout and "offline  1" not in resumed.stdout
     assert measured(run) == measured(whole)
-    changed = subprocess.run(
-        command(tmp_path / "killed", "--resume", "--discount=0.9"), capture_output=True, text=True, check=False
-    )
+    other = ["--resume", "--discount=0.9", f"--data={tmp_path / 'other'}"]
+    changed = subprocess.run(command(tmp_path / "killed", *other), capture_output=True, text=True, check=False)
     assert changed.returncode == 2 and "discount 0.993 there, 0.9 now" in changed.stderr
+    assert not (tmp_path / "other").exists()  # refused before any were collected
 
 
 def test_the_data_are_asked_for_before_anything_is_made(monkeypatch, capsys, tmp_path):

@@ -99,3 +99,14 @@ def test_a_resumed_run_has_only_the_rest_to_do(clock, capsys):
         clock.works(7)
         bar.advance("line")
     assert capsys.readouterr().out == "line  14 updates/s, 0:07 left\n"
+
+
+def test_what_makes_no_update_has_no_pace_of_updates(clock, capsys):
+    with ProgressBar({"online": 100}) as bar:
+        for updates in (0, 100):
+            bar.begin("online", updates, "online iteration")
+            clock.works(10)
+            bar.advance("line", agent_steps=400)
+    assert capsys.readouterr().out == "line  40 steps/s\nline  10 updates/s, 40 steps/s, 0:00 left\n"
+    with ProgressBar({"online": 0}) as bar:
+        assert shown(bar) == ("", 0)

@@ -37,6 +37,7 @@ PROGRAM = SimpleNamespace(
     settings=settings(1.0),
     teacher=None,
     memory=replay.ReplayMemory(100, 2, replay.Plain((), jnp.float32), max_n_step=5),
+    warm_up_rows=6,
 )
 DATA = SimpleNamespace(ring=jnp.float32(100.0))
 
@@ -133,6 +134,18 @@ def test_runs_that_differ_online_only_share_their_offline_phase(killed_after, fo
     np.testing.assert_allclose(state.total, [124.0, 108.0, 144.0, 104.0, 164.0])
     assert state.number[0] == state.number[1] == state.number[2] == state.number[4] != state.number[3]
     assert [row["td_loss"] for row in rows[:5]] == [101.0, 102.0, 101.0, 101.0, 101.0]
+
+
+def test_iterations_that_only_fill_the_replay_say_so(tmp_path, capsys):
+    """20 rows an iteration, two a cycle: the ring is warm in the second iteration's third cycle, or never."""
+    for rows, learns in ((25, (False, True)), (41, (False, False))):
+        program = SimpleNamespace(**vars(PROGRAM) | {"warm_up_rows": rows})
+        train(tmp_path / str(rows), program=program)
+        offline, *online = capsys.readouterr().out.splitlines()[-3:]
+        assert "td 10" in offline and "updates/s" in offline
+        for line, learned in zip(online, learns, strict=True):
+            assert ("td " in line) == ("updates/s" in line) == learned
+            assert ("no update yet: filling the replay" in line) == (not learned)
 
 
 def test_a_run_that_had_ended_goes_on_where_there_are_more_iterations(tmp_path):
