@@ -12,6 +12,7 @@ import accelerator
 import balloon
 import benchmark_pvrl
 import benchmark_terms
+import checkpoint
 import dqn
 import dqn_throughput
 import memory as memory_benchmark
@@ -106,6 +107,7 @@ PROGRAMS = {
     "tune_pvrl": (tune_pvrl, (tune_pvrl.Config,)),
     "benchmark_terms": (benchmark_terms, (benchmark_terms.Config,)),
     "memory": (memory_benchmark, (memory_benchmark.Options, QDagger)),
+    "checkpoint": (checkpoint, (checkpoint.Options, QDagger)),
     "share_teacher": (share_teacher, (share_teacher.Config,)),
     "score_teacher": (score_teacher, (score_teacher.Config,)),
     "play_atari": (play_atari, (play_atari.Config,)),
@@ -152,7 +154,7 @@ def stubbed():
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
             (datasets, "_play"), (training, "run"), (archive, "pack"), (archive, "unpack"),
-            (memory_benchmark, "measure"), (benchmark_terms, "programs"), (teachers, "scored_anew"),
+            (memory_benchmark, "measure"), (checkpoint, "measure"), (benchmark_terms, "programs"), (teachers, "scored_anew"),
         ):  # fmt: skip
             patch.setattr(module, name, reached)
         patch.setattr(devices, "use_cores", lambda: None)
