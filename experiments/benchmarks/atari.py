@@ -137,8 +137,8 @@ def main() -> None:
         "--lanes",
         type=int,
         nargs="+",
-        default=[8, 32, 128, 1024],
-        help="numbers of environments in a batch (default: 8 32 128 1024)",
+        default=[8, 32, 128],
+        help="numbers of environments in a batch; ale-py takes some minutes to make 1024 of a game (default: 8 32 128)",
     )
     parser.add_argument(
         "--seconds", type=float, default=2.0, help="seconds that each side plays in each round (default: %(default)s)"
