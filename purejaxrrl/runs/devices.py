@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+_AXIS = ("runs",)
 
 
 def use_cores() -> None:
@@ -72,11 +74,22 @@ def over_runs(
         return jax.jit(vmapped, donate_argnums=donate)
     sharded = jax.shard_map(
         vmapped,
-        mesh=Mesh(devices, ("runs",)),
-        in_specs=tuple(PartitionSpec("runs") if batched else PartitionSpec() for batched in per_run),
-        out_specs=PartitionSpec("runs"),
+        mesh=Mesh(devices, _AXIS),
+        in_specs=tuple(PartitionSpec(*_AXIS) if batched else PartitionSpec() for batched in per_run),
+        out_specs=PartitionSpec(*_AXIS),
         check_vma=False,
     )
     # Cores that each have runs of their own have no time to help another with its matrix products.
     options = {"xla_cpu_multi_thread_eigen": False} if devices[0].platform == "cpu" else None
     return jax.jit(sharded, donate_argnums=donate, compiler_options=options)
+
+
+def spread(tree: Any, num_runs: int) -> Any:
+    """Arrays with a leading axis of runs, where `over_runs` has those that it returns.
+
+    It would be compiled once for arrays that are elsewhere, and again for its own.
+    """
+    devices = devices_for(num_runs)
+    if len(devices) == 1:
+        return tree
+    return jax.device_put(tree, NamedSharding(Mesh(devices, _AXIS), PartitionSpec(*_AXIS)))

@@ -142,7 +142,8 @@ class _Runs:
         restored = folder.restore(like._replace(ring=None), like.ring)
         if restored is None:
             return 0, self._init(self._keys, self._settings)
-        return restored.iterations, _take(restored.state._replace(ring=restored.ring), self._places)
+        state = _take(restored.state._replace(ring=restored.ring), self._places)
+        return restored.iterations, devices.spread(state, len(self._places))
 
     def _check_space(self, shapes: qdagger.State) -> None:
         """Raises ValueError where the states do not fit the devices' memory."""

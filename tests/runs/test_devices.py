@@ -68,7 +68,11 @@ donated = jnp.arange(8.0)
 donating = devices.over_runs(lambda value: value + 1, 8, (True,), donate=(0,))
 donated = jax.device_put(donated, donating(jnp.arange(8.0)).sharding)
 donating(donated)
+counts = devices.over_runs(lambda value: value + 1, 8, (True,))
+counted = counts(counts(devices.spread(np.arange(8.0, dtype=np.float32), 8)))
 print(json.dumps({
+    "programs": counts._cache_size(),
+    "counted": counted.tolist(),
     "devices_for": {runs: len(devices.devices_for(runs)) for runs in range(1, 13)},
     "equal_shares": [devices.equal_shares(runs) for runs in (1, 3, 4, 6)],
     "donated": donated.is_deleted(),
@@ -105,6 +109,11 @@ def test_runs_on_many_devices_learn_what_they_learn_on_one(four_devices):
 
 def test_runs_that_do_not_divide_by_all_devices_use_fewer(four_devices):
     assert four_devices["three"] == 3
+
+
+def test_what_was_restored_needs_no_program_of_its_own(four_devices):
+    assert four_devices["programs"] == 1
+    assert four_devices["counted"] == [number + 2 for number in range(8)]
 
 
 def test_donated_runs_give_their_buffers_on_many_devices(four_devices):
