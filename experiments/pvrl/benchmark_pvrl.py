@@ -18,7 +18,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -272,17 +272,35 @@ def train_all(config: Config) -> None:
         environment = config.environment(name)
         expected = {method: described(method, config.student(environment, method)) for method in config.methods}
         done = written.finished(config.output, name, config.shared, expected)
-        missing: dict[tuple[int, ...], list[str]] = {}
-        for method in config.methods:
-            if seeds := tuple(seed for seed in wanted_seeds if (method, seed) not in done):
-                missing.setdefault(seeds, []).append(method)
-        if missing:
-            game = Game.load(config, name)
-            written.check_sources(config.output, name, game.about())
-        for seeds, names in missing.items():
-            for group in game.groups(names, len(seeds)):
-                print(f"\n{name}: {', '.join(group)}; seeds {', '.join(map(str, seeds))}")
-                train(config, name, game, group, list(seeds))
+        missing = {(method, seed) for method in config.methods for seed in wanted_seeds} - done
+        if not missing:
+            continue
+        game = Game.load(config, name)
+        written.check_sources(config.output, name, game.about())
+        for group, seeds in divided(missing, config.methods, written.begun(config.output, name), game):
+            print(f"\n{name}: {', '.join(group)}; seeds {', '.join(map(str, seeds))}")
+            train(config, name, game, group, seeds)
+
+
+def divided(
+    missing: set[tuple[str, int]], order: Sequence[str], begun: Sequence[tuple[list[str], list[int]]], game: Game
+) -> Iterator[tuple[list[str], list[int]]]:
+    """Methods and seeds of each program that is to be run, so that all of `missing`, (method, seed), are trained.
+
+    Those that were `begun` go on as they were put together; for the others memory decides, which may be another now.
+    """
+    missing = set(missing)
+    for names, seeds in begun:
+        if (runs := {(name, seed) for name in names for seed in seeds}) <= missing:
+            missing -= runs
+            yield names, seeds
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for name in order:
+        if seeds := tuple(sorted(seed for method, seed in missing if method == name)):
+            alike.setdefault(seeds, []).append(name)
+    for seeds, names in alike.items():
+        for group in game.groups(names, len(seeds)):
+            yield group, list(seeds)
 
 
 def flags_of_suite() -> Mapping[str, Any]:

@@ -186,8 +186,26 @@ def _as_read(values: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(values))
 
 
+def begun(path: str | os.PathLike, game: str) -> list[tuple[list[str], list[int]]]:
+    """Methods and seeds of each program of a game that was stopped between two checkpoints, as they were put together."""
+    return [
+        (list(about["methods"]), list(about["seeds"]))
+        for _, about, rows in _every(Path(path), resume=True)
+        if about["game"] == game and rows and not _is_finished(about, rows)
+    ]
+
+
 def _folders(path: Path, resume: bool = False) -> Iterator[tuple[Path, dict[str, Any], list[dict[str, str]]]]:
-    """Folder, description and metrics of what is finished.
+    """As `_every`, of what is finished."""
+    return (each for each in _every(path, resume) if _is_finished(*each[1:]))
+
+
+def _is_finished(about: Mapping[str, Any], rows: list[dict[str, str]]) -> bool:
+    return len({float(row["agent_steps"]) for row in rows} - {0.0}) == about["shared"]["iterations"]
+
+
+def _every(path: Path, resume: bool) -> Iterator[tuple[Path, dict[str, Any], list[dict[str, str]]]]:
+    """Folder, description and metrics of what was begun.
 
     resume: leave out metrics that are not as they were written, which the checkpoint beside them has.
 
@@ -205,7 +223,7 @@ def _folders(path: Path, resume: bool = False) -> Iterator[tuple[Path, dict[str,
             raise ResultsError(
                 f"{config.parent} cannot be read ({error}); use --resume, and where that does not help move it away before"
             ) from None
-        if len({float(row["agent_steps"]) for row in rows} - {0.0}) == about["shared"]["iterations"]:
+        if about:
             yield config.parent, about, rows
 
 
@@ -223,6 +241,7 @@ class _About:
     game: str
     shared: dict[str, Any]
     methods: dict[str, validation.nested(_Method)]
+    seeds: validation.sequence_of(validation.Count)
     teacher_sha256: str
     data_sha256: str | None
     teacher_score: validation.Number

@@ -252,6 +252,22 @@ def test_methods_that_differ_in_values_alone_share_a_program(monkeypatch):
         assert game.groups(names, 5)[: len(expected)] == expected
 
 
+def test_what_was_begun_goes_on_as_it_was_put_together(monkeypatch):
+    """Whatever the memory allows now, and whatever methods and seeds are asked for besides."""
+    order = ("qdagger", "dqfd", "dagger", "tabula_rasa")
+    config, environment = benchmark_pvrl.Config(methods=order), environments.make("minatar/breakout")
+    game = benchmark_pvrl.Game(environment, None, None, {name: config.student(environment, name) for name in order})
+    monkeypatch.setattr(benchmark_pvrl.memory, "most_runs", lambda *_: 4)
+    missing = {(name, seed) for name in order for seed in (0, 1, 2)} - {("dqfd", 2)}
+    begun = [(["qdagger", "dagger"], [0, 1]), (["dqfd"], [1, 2])]
+    assert list(benchmark_pvrl.divided(missing, order, begun, game)) == [
+        (["qdagger", "dagger"], [0, 1]),
+        (["qdagger", "dagger"], [2]),
+        (["dqfd"], [0, 1]),
+        (["tabula_rasa"], [0, 1, 2]),
+    ]
+
+
 def test_reincarnates_preset_is_the_comparisons_qdagger():
     config, environment = benchmark_pvrl.Config(), environments.make("minatar/breakout")
     preset = dict(presets.named("comparison"))

@@ -85,6 +85,14 @@ def test_scores_are_those_written(folder):
         np.testing.assert_allclose(results.scores(method)[..., 0], expected(method) / 3)
 
 
+def test_what_was_begun_is_neither_finished_nor_only_announced(folder):
+    write(folder, "asterix", ("dagger", "qdagger"), seeds=(3, 4), iterations=1)
+    announced = write(folder, "asterix", ("jsrl",), iterations=0) / "metrics.csv"
+    announced.write_text(announced.read_text().splitlines()[0] + "\n")
+    assert written.begun(folder, "asterix") == [(["dagger", "qdagger"], [3, 4])]
+    assert written.begun(folder, "breakout") == []
+
+
 def test_the_reports_numbers_are_rliables(folder):
     text = report.markdown(written.load(folder))
     scores = expected("qdagger")
