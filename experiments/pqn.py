@@ -304,7 +304,10 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder) -> S
         functools.partial(iteration, program), options.seeds, (True, True, False, False), donate=(0,)
     )
     restored = folder.restore(jax.eval_shape(make, keys, settings))
-    done, state = (restored.iterations, restored.state) if restored else (0, make(keys, settings))
+    if restored:
+        done, state = restored.iterations, devices.spread(restored.state, options.seeds)
+    else:
+        done, state = 0, make(keys, settings)
     updates = settings.updates_per_iteration * options.seeds
     with ProgressBar({"": program.iterations * updates}, {"": done * updates}) as bar:
         for index in range(done, program.iterations):
