@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import platform
 import subprocess
 import sys
 
@@ -197,3 +198,34 @@ def test_so_they_do_where_frames_are_not_drawn_from_top_to_bottom(unrest):
     assert frames.min() >= 4 * 13 - 1 if unrest == "the frame ends" else 20 < frames.min() <= frames.max() < 40
     colours = [len(np.unique(_picture(played, buffer)[lane])) for buffer in range(2) for lane in range(3)]
     assert max(colours) > 1, "no picture has lines of two frames: the test sees too little"
+
+
+STEPS_OF_30_MB = """
+import resource, sys
+import numpy as np
+from purejaxrrl.environments.atari.kernel import compiled
+
+if sys.argv[1] == "kept":
+    compiled._keep_freed_memory()
+
+def step():
+    return [np.ones(3 << 20, np.uint8) for _ in range(10)]
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+state = step(), step()
+before = faults()
+for _ in range(10):
+    state = state[1], step()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep what they keep")
+def test_what_a_step_frees_is_kept_for_the_next():
+    def faults(kept):
+        command = [sys.executable, "-c", STEPS_OF_30_MB, kept]
+        return int(subprocess.run(command, capture_output=True, check=True).stdout)
+
+    assert 3 * faults("kept") < faults("as it is")

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import numpy as np
 
 HANDLERS = FRAME, OBSERVATION, CANVAS, RESTORE = tuple(
     f"purejaxrrl_atari_{name}" for name in ("frame", "observation", "canvas", "restore")
@@ -19,6 +20,8 @@ HANDLERS = FRAME, OBSERVATION, CANVAS, RESTORE = tuple(
 """The names under which XLA knows the kernels."""
 PLATFORMS = ("cpu", "gpu")
 """JAX's names of the backends that the kernel runs on."""
+_LARGEST_KEPT = 2**25 - 2**16
+"""Bytes of the largest block that glibc can learn to keep, 32 MiB with what it adds to it."""
 _LOCK = threading.Lock()
 _REMEDY = "pip install 'warp-lang>=1.19,<1.20'"
 
@@ -71,7 +74,17 @@ def _load_for_cpu() -> Any:
         warp.launch(find_handlers, dim=1, inputs=[addresses], device="cpu")
     for name, address in zip(HANDLERS, addresses.numpy(), strict=True):
         jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(int(address)), platform="cpu")
+    _keep_freed_memory()
     return module  # which keeps the machine code in memory
+
+
+def _keep_freed_memory() -> None:
+    """Lets what a step frees serve the next one, which returns as much: 150 kB a lane, megabytes in a batch.
+
+    glibc gives blocks that large back to the system, whose page faults then are up to a third of a step, until it has seen a larger one
+    freed (mallopt(3), M_MMAP_THRESHOLD). Where somebody has set that threshold, and under other allocators, this changes nothing.
+    """
+    np.empty(_LARGEST_KEPT, np.uint8)
 
 
 @functools.cache
