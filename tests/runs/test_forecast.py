@@ -26,9 +26,8 @@ def test_it_is_said_and_changes_nothing(breakout, teacher, dataset, tmp_path, mo
             return training.run(program, [settings] * 2, [0, 1], labels, folder, dataset, **options).learner.params
 
     params = trained("with", forecast=True)
-    updates = 2 * (settings.offline_updates + settings.schedule.updates_per_iteration)
-    minutes, rest = divmod(4 * updates, 60)
-    said = f"measured 0 updates/s: {minutes}:{rest:02d} left without playing and evaluations\n"
+    # 20 updates offline; online 2 a row, of which the first 5 of 20 only fill the replay: 4 s for each of 2 x 50.
+    said = "measured 0 updates/s: 6:40 left without playing and evaluations\n"
     assert said in capsys.readouterr().out and len(measured) == 1 and measured[0] > 0
     jax.tree.map(np.testing.assert_array_equal, params, trained("without"))
     assert "measured" not in capsys.readouterr().out
