@@ -36,7 +36,7 @@ class Options:
 
     def __post_init__(self):
         if self.folder and not Path(self.folder).is_dir():
-            raise UserError(f"folder is {self.folder!r}, which is no folder; give one that exists")
+            raise UserError(f"folder is {self.folder!r}, which does not exist; give one that does")
 
 
 def filled(state: qdagger.State) -> qdagger.State:

@@ -33,8 +33,8 @@ class ProgressBar:
     def __init__(self, total_updates: Mapping[str, int], done_updates: Mapping[str, int] | None = None):
         self._total = dict(total_updates)
         self._done = dict.fromkeys(self._total, 0) | dict(done_updates or {})
-        # Seconds an update of each iteration, without compilation. Every phase has its list: another thread reads them.
-        self._paces: dict[str, list[float]] = {phase: [] for phase in self._total}
+        # Seconds without compilation, and updates, of each iteration. Every phase has its list: another thread reads them.
+        self._paces: dict[str, list[tuple[float, int]]] = {phase: [] for phase in self._total}
         self._expected = 0.0
         self._phase, self._updates, self._what = next(iter(self._total)), 0, ""
         self._compilations = Compilations()
@@ -72,7 +72,7 @@ class ProgressBar:
         working = max(seconds - compiling, 1e-9)
         self._done[self._phase] += self._updates
         if self._updates:
-            self._paces[self._phase].append(working / self._updates)
+            self._paces[self._phase].append((working, self._updates))
         speeds = {"updates": self._updates, "steps": agent_steps}
         said = [f"after {clock(compiling)} of compilation"] if compiling >= 1 else []
         said += [f"{number / working:,.0f} {what}/s" for what, number in speeds.items() if number]
@@ -100,8 +100,10 @@ class ProgressBar:
     def _pace(self, phase: str) -> float:
         """Seconds an update: of the last iterations of that phase, or where it has none yet, of the other's, or as expected."""
         paces = self._paces[phase] or [pace for paces in self._paces.values() for pace in paces]
-        recent = paces[-_RECENT:]
-        return sum(recent) / len(recent) if recent else self._expected
+        if not paces:
+            return self._expected
+        seconds, updates = map(sum, zip(*paces[-_RECENT:], strict=True))
+        return seconds / updates
 
     def _guessed(self) -> float:
         """Updates of the iteration that is going on."""

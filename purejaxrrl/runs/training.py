@@ -63,7 +63,14 @@ def run(
         raise UserError(
             f"online_iterations is {program.settings.online_iterations}, but the run in {folder.path} has done {online}; give at least that"
         )
-    with ProgressBar(runs.updates_of(phases), runs.updates_of(phases[:done])) as bar:
+    updates_in_all = runs.updates_of(phases)
+    if program.settings.online_iterations and not updates_in_all["online"]:
+        print(
+            "nothing is learned online: the replay fills (--warm-up) for "
+            f"{program.warm_up_rows * program.settings.num_environments:,} agent steps, and the run has "
+            f"{program.settings.online_iterations * program.settings.iteration_steps:,}"
+        )
+    with ProgressBar(updates_in_all, runs.updates_of(phases[:done])) as bar:
         if forecast and data and done < len(phases):
             bar.expect(runs.seconds_per_update(state))
         for number, (phase, index) in list(enumerate(phases))[done:]:

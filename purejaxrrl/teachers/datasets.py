@@ -20,7 +20,7 @@ from purejaxrrl.replay import acting
 from purejaxrrl.teachers import Teacher, check_fits
 
 KIND = "purejaxrrl teacher data"
-_REMEDY = "give another folder; data that are of no use are collected afresh once you have removed them"
+_REMEDY = "give another folder, or remove this one and new data are collected there"
 
 
 @dataclasses.dataclass(frozen=True)
