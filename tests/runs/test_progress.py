@@ -110,3 +110,13 @@ def test_what_makes_no_update_has_no_pace_of_updates(clock, capsys):
     assert capsys.readouterr().out == "line  40 steps/s\nline  10 updates/s, 40 steps/s, 0:00 left\n"
     with ProgressBar({"online": 0}) as bar:
         assert shown(bar) == ("", 0)
+
+
+def test_iterations_count_by_their_updates(clock, capsys):
+    """10 updates in 10 s, most of which filled the replay, then 90: 0.2 s each."""
+    with ProgressBar({"online": 200}) as bar:
+        for updates in (10, 90):
+            bar.begin("online", updates, "online iteration")
+            clock.works(10)
+            bar.advance("line")
+    assert capsys.readouterr().out.splitlines()[-1] == "line  9 updates/s, 0:20 left"

@@ -268,6 +268,25 @@ def test_what_was_begun_goes_on_as_it_was_put_together(monkeypatch):
     ]
 
 
+def test_a_comparison_asks_what_was_begun(monkeypatch):
+    config, environment = (
+        benchmark_pvrl.Config(methods=("qdagger", "dqfd"), seeds=2),
+        environments.make("minatar/breakout"),
+    )
+    game = benchmark_pvrl.Game(
+        environment, None, None, {name: config.student(environment, name) for name in config.methods}
+    )
+    trained = []
+    monkeypatch.setattr(benchmark_pvrl.Game, "load", lambda *_: game)
+    monkeypatch.setattr(benchmark_pvrl.Game, "about", lambda _: {})
+    monkeypatch.setattr(written, "check_sources", lambda *_: None)
+    monkeypatch.setattr(written, "begun", lambda _, game: [(["dqfd"], [0, 1])] if game == "breakout" else [])
+    monkeypatch.setattr(benchmark_pvrl, "train", lambda config, name, game, *what: trained.append((name, *what)))
+    benchmark_pvrl.train_all(config)
+    assert [what for name, *what in trained if name == "breakout"] == [[["dqfd"], [0, 1]], [["qdagger"], [0, 1]]]
+    assert [what for name, *what in trained if name == "asterix"] == [[["qdagger", "dqfd"], [0, 1]]]
+
+
 def test_reincarnates_preset_is_the_comparisons_qdagger():
     config, environment = benchmark_pvrl.Config(), environments.make("minatar/breakout")
     preset = dict(presets.named("comparison"))

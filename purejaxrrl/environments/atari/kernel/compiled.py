@@ -81,8 +81,8 @@ def _load_for_cpu() -> Any:
 def _keep_freed_memory() -> None:
     """Lets what a step frees serve the next one, which returns as much: 150 kB a lane, megabytes in a batch.
 
-    glibc gives blocks that large back to the system, whose page faults then are up to a third of a step, until it has seen a larger one
-    freed (mallopt(3), M_MMAP_THRESHOLD). Where somebody has set that threshold, and under other allocators, this changes nothing.
+    glibc gives blocks that large back to the system, whose page faults then take a tenth to a fifth of a step, until it has seen a larger
+    one freed (mallopt(3), M_MMAP_THRESHOLD). Where somebody has set that threshold, and under other allocators, this changes nothing.
     """
     np.empty(_LARGEST_KEPT, np.uint8)
 
