@@ -19,6 +19,13 @@ from purejaxrrl.students.hyperparameters import declaration, names
 
 _LONGEST = 1200  # what is shown of a message, which may have somebody's value in it
 _METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT"}
+_WANTED = {
+    "integer": "an integer",
+    "float": "a number",
+    "list of int": "integers, separated by commas",
+    "list of float": "numbers, separated by commas",
+}
+"""What a value must be, by what argparse calls its type."""
 
 
 @contextlib.contextmanager
@@ -66,11 +73,13 @@ class Help(argparse.HelpFormatter):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line, with the nearest flags where one is unknown, instead of all usage."""
+        """One line, with the nearest flags where one is unknown and what a value must be, instead of all usage."""
         if found := re.match(r"unrecognized arguments: (--[\w-]+)", message):
             flags = [flag for action in self._actions for flag in action.option_strings]
             nearest = difflib.get_close_matches(found[1], flags, n=2, cutoff=0.6)
             message += f" (the nearest are {', '.join(nearest)})" if nearest else ""
+        if found := re.match(rf"argument (--[\w-]+): invalid ({'|'.join(_WANTED)}) value: (.*)", message, re.DOTALL):
+            message = f"{found[1]} is {found[3]}; it must be {_WANTED[found[2]]}"
         _exit(f"error: {message}; --help lists every flag", 2)
 
 

@@ -83,7 +83,7 @@ def run(
             run_folder.check_finite(agent_steps, **losses)
             stepped = agent_steps and len(settings) * program.settings.iteration_steps
             seconds = bar.advance(_line(phase, index, metrics, updates), stepped)
-            folder.rows += rows_of(metrics, labels, phase, index + 1, agent_steps, seconds)
+            folder.rows += rows_of(metrics, labels, phase, index + 1, agent_steps, seconds, updates)
             if after_iteration:
                 after_iteration(agent_steps, state, metrics)
             rows = (index + 1) * program.settings.schedule.rows_per_iteration * (phase == "online")
@@ -224,14 +224,16 @@ def rows_of(
     iteration: int,
     agent_steps: int,
     seconds: float,
+    updates: int,
 ) -> list[dict[str, Any]]:
-    """One row of the tidy CSV for each run, of the metrics that are scalars."""
+    """One row of the tidy CSV for each run, of the metrics that are scalars; None for means over updates where there were none."""
     scalars = {name for name, values in metrics.items() if np.ndim(values) == 1}
     columns = [*_FIRST_COLUMNS, *sorted(scalars - set(_FIRST_COLUMNS))]
+    unknown = {name for name in columns if not updates and (name.endswith("_loss") or name == "q_value")}
     return [
         {"phase": phase, "iteration": iteration, "agent_steps": agent_steps}
         | label
-        | {name: metrics[name][run].item() for name in columns}
+        | {name: None if name in unknown else metrics[name][run].item() for name in columns}
         | {"seconds": round(seconds, 3)}
         for run, label in enumerate(labels)
     ]

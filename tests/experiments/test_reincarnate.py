@@ -150,7 +150,7 @@ WRONG = {
     "a temperature of 0": (["--student-temperature=0"], r"--student-temperature is 0.0"),
     "an unknown network": (["--network=cnn", "--teacher={teacher}"], r"unknown network 'cnn'; the nearest are nature_cnn, minatar_cnn"),
     "a flag that is not one": (["--sed=3"], r"unrecognized arguments: --sed=3"),
-    "a number that is none": (["--seeds=four"], r"invalid integer value: 'four'"),
+    "a number that is none": (["--seeds=four"], r"--seeds is 'four'; it must be an integer"),
 }  # fmt: skip
 
 

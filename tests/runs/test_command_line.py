@@ -76,14 +76,22 @@ def test_integers_may_be_written_for_people(text, value):
 def test_what_is_no_integer_is_refused(text, capsys):
     with pytest.raises(SystemExit, match="2"):
         parse("--batch-size", text)
-    assert "--batch-size" in capsys.readouterr().err
+    assert f"error: --batch-size is {text!r}; it must be an integer; --help" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["7,x", "7,2.5"])
-def test_lists_of_what_is_no_integer_are_refused(text, capsys):
+@pytest.mark.parametrize(
+    ("flag", "text", "wanted"),
+    [
+        ("--learning-rate", "fast", "a number"),
+        ("--widths", "7,2.5", "integers, separated by commas"),
+        ("--widths", "7,x", "integers, separated by commas"),
+        ("--temperatures", "1,abc", "numbers, separated by commas"),
+    ],
+)
+def test_what_is_no_number_is_refused(flag, text, wanted, capsys):
     with pytest.raises(SystemExit, match="2"):
-        parse("--widths", text)
-    assert "list of int" in capsys.readouterr().err
+        parse(flag, text)
+    assert f"error: {flag} is {text!r}; it must be {wanted}; --help" in capsys.readouterr().err
 
 
 def test_an_empty_list_is_empty():

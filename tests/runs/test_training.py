@@ -1,5 +1,6 @@
 """The host's loop over iterations, with a program that only counts: shares of devices, resuming, and losses gone wrong."""
 
+import csv
 import shutil
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -140,7 +141,7 @@ def test_iterations_that_only_fill_the_replay_say_so(tmp_path, capsys):
     """20 rows an iteration, two a cycle: the ring is warm in the second iteration's third cycle, or never."""
     for rows, learns in ((25, (False, True)), (41, (False, False))):
         program = SimpleNamespace(**vars(PROGRAM) | {"warm_up_rows": rows})
-        train(tmp_path / str(rows), program=program)
+        _, written = train(tmp_path / str(rows), program=program)
         *before, offline, first, second = capsys.readouterr().out.splitlines()
         online = first, second
         assert any(line.startswith("nothing is learned online: ") for line in before) == (rows == 41)
@@ -148,6 +149,12 @@ def test_iterations_that_only_fill_the_replay_say_so(tmp_path, capsys):
         for line, learned in zip(online, learns, strict=True):
             assert ("td " in line) == ("updates/s" in line) == learned
             assert ("no update yet: filling the replay" in line) == (not learned)
+        losses = [row["td_loss"] for row in written if row["seed"] == SEEDS[0]]
+        assert [loss is not None for loss in losses] == [True, *learns]
+        with (tmp_path / str(rows) / "metrics.csv").open() as file:
+            assert [row["td_loss"] for row in csv.DictReader(file)] == [
+                "" if row["td_loss"] is None else str(row["td_loss"]) for row in written
+            ]
 
 
 def test_a_run_that_had_ended_goes_on_where_there_are_more_iterations(tmp_path):

@@ -189,10 +189,8 @@ def test_a_method_with_other_static_settings_has_a_program_of_its_own(batches, m
     found = [about["settings"] for about in (effective["big_batch"], identity(other)["methods"]["qdagger"])]
     assert [(settings["batch_size"], settings["warm_up"]) for settings in found] == [(64, 328), (32, 5)]
     # In its first iteration of 320 steps nothing is learned online yet; in qdagger's something is.
-    losses = [
-        [float(row["td_loss"]) for row in rows_of(place) if row["phase"] == "online"] for place in (folder, other)
-    ]
-    assert losses[0][0] == 0.0 and losses[0][1] > 0.0 and min(losses[1]) > 0.0
+    losses = [[row["td_loss"] for row in rows_of(place) if row["phase"] == "online"] for place in (folder, other)]
+    assert losses[0][0] == "" and min(map(float, [losses[0][1], *losses[1]])) > 0.0
 
     before = metrics(tmp_path / "out")
     methods.METHODS.pop("big_batch")

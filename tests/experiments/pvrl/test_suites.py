@@ -115,8 +115,8 @@ def test_a_comparison_on_atari(monkeypatch, tmp_path):
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     offline = [float(row["distillation_loss"]) for row in rows if row["phase"] == "offline"]
-    online = [float(row["distillation_loss"]) for row in rows if row["phase"] == "online"]
-    assert min(offline) > 0 and len(offline) == 4 and online == [0.0] * 4, "a clone learns from the data alone"
+    online = [row["distillation_loss"] for row in rows if row["phase"] == "online"]
+    assert min(offline) > 0 and len(offline) == 4 and online == [""] * 4, "a clone learns from the data alone"
     for picture in tmp_path.glob("out/*.png"):
         picture.unlink()
     monkeypatch.setattr(sys, "argv", ["benchmark_pvrl.py", "--redraw", "--output=out"])
