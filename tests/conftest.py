@@ -12,8 +12,13 @@ if not _IS_WORKER:  # before JAX is imported; for the workers, and for the proce
     _CACHE = tempfile.mkdtemp(prefix="purejaxrrl-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
-    # The workers are the cores' share: threads of theirs would only wait for each other.
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false")
+    # The workers are the cores' share: threads of theirs would only wait for each other. Without fusion emitters, and in one module
+    # of LLVM, compilation takes half of its time.
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false --xla_cpu_use_fusion_emitters=false "
+        "--xla_cpu_parallel_codegen_split_count=1",
+    )
     os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 # Tracing makes many small objects that live; looking among them for garbage as often as Python does takes a seventh of the suite's time.
 gc.set_threshold(50_000, 20, 100)
