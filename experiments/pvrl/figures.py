@@ -159,16 +159,19 @@ def performance_profile(results: Results) -> Figure:
 
 
 def weaning(results: Results) -> Figure:
-    """Lambda against frames, in the mean over seeds, of the methods that have one that is not 0 throughout."""
+    """Lambda at the iterations' ends, in the mean over seeds, of the methods that have one that is not 0 throughout."""
     figure = Figure(figsize=(4 * len(results.games) + 2, 3.5), layout="constrained")
     for axes, game in zip(figure.subplots(1, len(results.games), squeeze=False)[0], results.games, strict=True):
         for method in results.methods:
             runs = results.runs[game][method].values()
             course = np.mean([run.coefficients[run.agent_steps > 0] for run in runs], axis=0)
             if course.any():
-                axes.plot(results.frames, course, drawstyle="steps-pre", **_line(results, method))
+                axes.plot(results.frames, course, marker=".", **_line(results, method))
         axes.set(
-            xlabel="frames of the student", ylabel="weaning coefficient λ", title=label(results, game), ylim=(0, 1.05)
+            xlabel="frames of the student",
+            ylabel="λ at the iteration's end",
+            title=label(results, game),
+            ylim=(0, 1.05),
         )
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
         axes.spines[["top", "right"]].set_visible(False)

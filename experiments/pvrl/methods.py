@@ -64,6 +64,8 @@ def _rates(searched: float | None = None, papers: float | None = None) -> dict[s
 
 
 _DQN = 6.25e-5
+TO_THE_END = Share(presets.PAPERS_BUDGET)
+"""The end of weaning, at that of the run."""
 
 METHODS: dict[str, Entry] = {
     "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1}, **_rates(5e-4, _DQN)),
@@ -81,7 +83,13 @@ METHODS: dict[str, Entry] = {
     "q_learning_dagger": Entry("Q-learning + DAgger", {"weaning": "constant"}),
     "qdagger_bound": Entry("QDagger, weaned on a bound", {"weaning": "lower_bound"}),
     "qdagger_reversible": Entry("QDagger, reversible", {"weaning_reversible": True}),
+    "qdagger_bound_reversible": Entry(
+        "QDagger, on a bound, reversible",
+        {"weaning": "lower_bound", "weaning_reversible": True, "weaning_steps": TO_THE_END},
+    ),
     "qdagger_disagreement": Entry("QDagger, by disagreement", {"weaning": "disagreement"}),
+    # The paper's rule to where some of ours go, which tells what they owe to that.
+    "qdagger_to_the_end": Entry("QDagger, t₀ at the end", {"weaning_steps": TO_THE_END}),
 }
 COMPARED = tuple(METHODS)
 """The paper's seven methods (tabula rasa and JSRL in two variants each), its two ablations, and QDagger with our rules of weaning."""

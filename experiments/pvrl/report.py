@@ -57,12 +57,12 @@ def _improvement(ours: np.ndarray, theirs: np.ndarray) -> str:
 
 
 def _subsets(results: Results) -> dict[str, list[str]]:
-    """All games, and those that the last search of settings saw and did not see, where these are others."""
+    """All games, and those on which the last search had the methods' rates and not, where these are others."""
     seen = [game for game in results.games if game in searches.LAST_SEARCHED]
     rest = [game for game in results.games if game not in seen]
     subsets = {f"all {len(results.games)} games": results.games}
     if seen and rest:
-        subsets[f"the {len(seen)} of the last search"] = seen
+        subsets[f"the {len(seen)} on which rates were searched"] = seen
         subsets[f"{', '.join(rest)} alone"] = rest
     return subsets
 
@@ -102,7 +102,10 @@ def _primary(results: Results) -> str:
     if not {ours, papers} <= set(results.methods):
         return ""
     found = _difference(results, ours, papers, results.games)
-    return f"Primary comparison: {results.titles[ours]} minus {results.titles[papers]}, all {len(results.games)} games: {found}."
+    return (
+        f"Primary comparison: {results.titles[ours]} minus {results.titles[papers]} (the table below has it the other way round), "
+        f"all {len(results.games)} games: {found}."
+    )
 
 
 def _notes(results: Results) -> str:
@@ -110,7 +113,8 @@ def _notes(results: Results) -> str:
     lines = [
         f"Teacher-normalised scores after {results.shared['frames']:,} frames: IQM of the seeds, and all games together of "
         f"{count} seeds each, with 95% stratified bootstrap intervals. Differences are of IQMs, of runs of the same seeds: pairs are "
-        f"resampled together, for each game apart. What such intervals cover: experiments/pvrl/coverage.py."
+        f"resampled together, for each game apart. What such intervals cover: experiments/pvrl/coverage.py. They are of the seeds alone: "
+        f"a game has one teacher, one set of data, and one card, whose error moves all methods' scores of that game together."
     ]
     partial = [method for method in results.titles if method not in results.methods]
     if partial:

@@ -29,10 +29,11 @@ from purejaxrrl.runs import command_line, devices, experiment, run_folder
 from purejaxrrl.students.hyperparameters import declaration, declare, option
 from purejaxrrl.students.presets import PAPERS_BUDGET, Share
 
-RULES = "qdagger_bound", "qdagger_reversible", "qdagger_disagreement"
+RULES = "qdagger_bound", "qdagger_reversible", "qdagger_bound_reversible", "qdagger_disagreement"
 """QDagger with rules of weaning of ours, whose other settings are QDagger's."""
-SEARCHED = tuple(name for name in methods.COMPARED if name not in ("dagger", "q_learning_dagger", *RULES))
-"""The two ablations are QDagger with its settings."""
+_AS_QDAGGER = "dagger", "q_learning_dagger", "qdagger_to_the_end"
+"""QDagger with its settings but for what their names say."""
+SEARCHED = tuple(name for name in methods.COMPARED if name not in (*_AS_QDAGGER, *RULES))
 LADDER = 1.5e-6, 5e-6, 1.5e-5, 5e-5, 1.5e-4, 5e-4, 1.5e-3, 5e-3, 1.5e-2
 """The learning rates that a grid goes on with where its best is at its end."""
 
@@ -65,7 +66,6 @@ def options(*trials: Mapping[str, Any]) -> Grid:
 
 _TEMPERATURE = ladder(("teacher_temperature", "student_temperature"), (0.03, 0.1, 0.3, 1.0, 3.0), (0.1, 0.3, 1.0))
 _ROLL_IN = ladder(("roll_in_steps",), (3, 10, 30, 100, 300, 1000), (30, 100, 300))
-_TO_THE_END = {"weaning_steps": Share(2_500_000)}
 COEFFICIENTS = {
     "kickstarting": _TEMPERATURE,
     "jsrl": _ROLL_IN,
@@ -82,12 +82,12 @@ RULE_OPTIONS = {
         {"weaning_evaluations": 3, "weaning_confidence": 0.0},
         {"weaning_evaluations": 2, "weaning_confidence": 1.0},
         {"weaning_evaluations": 3, "weaning_confidence": 1.0},
-        {"weaning_evaluations": 3, "weaning_confidence": 1.0, "weaning_reversible": True} | _TO_THE_END,
     ),
-    "qdagger_reversible": options(
-        {"weaning_steps": Share(1_500_000)},
-        _TO_THE_END,
-        {"weaning": "lower_bound", "weaning_evaluations": 2, "weaning_confidence": 0.0} | _TO_THE_END,
+    "qdagger_reversible": options({"weaning_steps": Share(1_500_000)}, {"weaning_steps": methods.TO_THE_END}),
+    "qdagger_bound_reversible": options(
+        {"weaning_evaluations": 2, "weaning_confidence": 0.0},
+        {"weaning_evaluations": 3, "weaning_confidence": 0.0},
+        {"weaning_evaluations": 3, "weaning_confidence": 1.0},
     ),
     "qdagger_disagreement": ladder(("weaning_disagreement",), (0.05, 0.1, 0.2, 0.4, 0.8), (0.1, 0.2, 0.4)),
 }
@@ -110,10 +110,12 @@ class Config:
         minatar.GAMES, "games on which the rules of weaning are searched, separated by commas"
     )
     methods: tuple[str, ...] = option(
-        SEARCHED, "methods whose rates and coefficients are searched, separated by commas"
+        SEARCHED,
+        "methods whose rates and coefficients are searched, separated by commas; empty: the rules of weaning alone, of QDagger as it is",
     )
     rules: tuple[str, ...] = option(
-        RULES, "QDagger's variants whose rule of weaning is searched, separated by commas, where --methods has qdagger"
+        RULES,
+        "QDagger's variants whose rule of weaning is searched, separated by commas, where methods has qdagger or is empty",
     )
     rates: tuple[float, ...] = option((1.5e-4, 5e-4, 1.5e-3), "learning rates with lambda 1 to try")
     weaned_rates: tuple[float, ...] = option((1.5e-5, 5e-5, 1.5e-4, 5e-4), "learning rates after weaning to try")
@@ -133,9 +135,11 @@ class Config:
     last: int = option(3, "number of evaluations at a run's end whose mean is its score", minimum=1)
 
     def __post_init__(self):
-        for name in ("games", "second_games", "rule_games", "methods", "rates", "weaned_rates"):
+        for name in ("games", "second_games", "rule_games", "rates", "weaned_rates"):
             if not getattr(self, name):
                 raise UserError(f"{name} is empty; give at least one")
+        if not self.methods and not self.rules:
+            raise UserError("methods and rules are empty; give at least one method, or one rule")
         if strange := [name for name in self.rules if name not in RULE_OPTIONS]:
             raise UserError(f"rules is {self.rules}; {strange[0]!r} is none of {', '.join(RULE_OPTIONS)}")
         self.trained(dict.fromkeys([*self.games, *self.second_games, *self.rule_games]), (*self.methods, *self.rules))
@@ -149,6 +153,10 @@ class Config:
         iterations = declaration(benchmark_pvrl.Config, "iterations").default
         if self.last > iterations:
             raise UserError(f"last is {self.last}; it must lie between 1 and {iterations}")
+
+    @property
+    def searched_rules(self) -> tuple[str, ...]:
+        return self.rules if not self.methods or "qdagger" in self.methods else ()
 
     def trained(self, games: Iterable[str], names: Iterable[str]) -> benchmark_pvrl.Config:
         """The comparison that trains these methods on these games. Raises UserError where it would not."""
@@ -208,9 +216,16 @@ def train(config: Config, games: tuple[str, ...], trials: dict[str, list[Trial]]
     benchmark_pvrl.train_all(config.trained(games, names))
     results = written.load(config.output, games)
     return {
-        method: {trial: results.scores(variant(method, trial))[..., -config.last :].mean((0, 2)) for trial in tried}
+        method: {trial: _score(config, results, games, variant(method, trial)) for trial in tried}
         for method, tried in trials.items()
     }
+
+
+def _score(config: Config, results: written.Results, games: Sequence[str], name: str) -> np.ndarray:
+    """Mean of the last evaluations of the search's seeds, `[games]`."""
+    seeds = range(config.seed, config.seed + config.seeds)
+    runs = [[results.runs[game][name][seed].scores[-config.last :] for seed in seeds] for game in games]
+    return np.mean(runs, axis=(1, 2))
 
 
 def best(scores: dict[Trial, np.ndarray]) -> Trial:
@@ -252,12 +267,16 @@ def _joined(base: Trial, trial: Trial) -> Trial:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One part of the search: what of, on which games, what was found, and what each method has after it."""
+    """One part of the search: what of, on which games, what was found, and what each method has after it.
+
+    unbounded: the methods whose best is at an end of what was tried, as often as the grid was extended.
+    """
 
     what: str
     games: tuple[str, ...]
     scores: Scores
     settings: dict[str, Trial]
+    unbounded: frozenset[str] = frozenset()
 
 
 def search(config: Config) -> list[Stage]:
@@ -270,7 +289,8 @@ def search(config: Config) -> list[Stage]:
             return
         scores = explored(config, games, grids, settings)
         settings.update({method: _joined(settings.get(method, ()), best(found)) for method, found in scores.items()})
-        stages.append(Stage(what, games, scores, dict(settings)))
+        unbounded = frozenset(method for method, found in scores.items() if beyond(grids[method], found))
+        stages.append(Stage(what, games, scores, dict(settings), unbounded))
 
     stage(WEANED, config.games, {method: weaned_grid(config, method) for method in config.methods})
     two = [method for method in config.methods if methods.has_two_rates(method)]
@@ -278,9 +298,8 @@ def search(config: Config) -> list[Stage]:
     stage(FIRST, config.second_games, {method: first_rate_grid(config, weaned[method]) for method in two})
     own = [method for method in config.methods if method in COEFFICIENTS]
     stage(OWN, config.games, {method: COEFFICIENTS[method] for method in own})
-    rules = config.rules if "qdagger" in config.methods else ()
-    settings |= {rule: settings["qdagger"] for rule in rules}
-    stage(RULE, config.rule_games, {rule: RULE_OPTIONS[rule] for rule in rules})
+    settings |= {rule: settings.get("qdagger", ()) for rule in config.searched_rules}
+    stage(RULE, config.rule_games, {rule: RULE_OPTIONS[rule] for rule in config.searched_rules})
     return stages
 
 
@@ -291,7 +310,7 @@ def planned(config: Config) -> list[searches.Search]:
         WEANED: (config.methods, config.games),
         FIRST: ([method for method in config.methods if methods.has_two_rates(method)], config.second_games),
         OWN: ([method for method in config.methods if method in COEFFICIENTS], config.games),
-        RULE: (config.rules if "qdagger" in config.methods else (), config.rule_games),
+        RULE: (config.searched_rules, config.rule_games),
     }
     everything = tuple(SEARCHED)
     return [
@@ -305,12 +324,11 @@ def runs_of(config: Config) -> int:
     """How many students it trains, at most, before any grid is extended."""
     two = [method for method in config.methods if methods.has_two_rates(method)]
     own = [method for method in config.methods if method in COEFFICIENTS]
-    rules = config.rules if "qdagger" in config.methods else ()
     settings = (
         len(config.games) * sum(len(weaned_grid(config, method).first) for method in config.methods)
         + len(config.second_games) * len(two) * len(set(config.rates))
         + len(config.games) * sum(len(COEFFICIENTS[method].first) for method in own)
-        + len(config.rule_games) * sum(len(RULE_OPTIONS[rule].first) for rule in rules)
+        + len(config.rule_games) * sum(len(RULE_OPTIONS[rule].first) for rule in config.searched_rules)
     )
     return settings * config.seeds
 
@@ -319,8 +337,9 @@ def table(stage: Stage) -> str:
     """Markdown: the mean over games, seeds and last evaluations of the score, a row a trial, the best of a method marked."""
     lines = [["method", "with", "score", *stage.games], ["---"] * (3 + len(stage.games))]
     for method, scores in stage.scores.items():
+        mark = " (best, at the grid's end)" if method in stage.unbounded else " (best)"
         for trial, by_game in scores.items():
-            score = f"{by_game.mean():.2f}" + " (best)" * (trial == best(scores))
+            score = f"{by_game.mean():.2f}" + mark * (trial == best(scores))
             lines.append([methods.named(method).title, described(trial), score, *(f"{one:.2f}" for one in by_game)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

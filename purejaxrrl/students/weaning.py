@@ -7,7 +7,8 @@
 | disagreement | what the teacher thinks of every action that the student would take where it plays | two means, of about `weaning_memory` agent steps |
 | linear, cosine, exponential, step, constant, none | the agent steps so far | nothing |
 
-Scores are teacher-normalised: 0 is the random policy, 1 the teacher. A lambda that was 0 stays 0, unless `weaning_reversible`.
+Scores are teacher-normalised: 0 is the random policy, 1 the teacher. A lambda that was 0 stays 0, unless `weaning_reversible` or the rule
+is `disagreement`.
 """
 
 from collections.abc import Callable
@@ -160,6 +161,8 @@ SCHEDULES: dict[str, Rule] = {
     "lower_bound": _lower_bound,
     "disagreement": _disagreement,
 }
+_RISING = ("disagreement",)
+"""Those of which a lambda of 0 is no end: they look at every step, in the first of which a student may well do as its teacher would."""
 
 
 def register(name: str, schedule: Schedule) -> None:
@@ -177,7 +180,7 @@ def register_rule(name: str, rule: Rule) -> None:
 def weaning_coefficient(
     hyperparameters: Any, agent_steps: chex.Array, evidence: Evidence, previous: chex.Array
 ) -> chex.Array:
-    """lambda, float32 scalar in [0, 1].
+    """lambda, float32 scalar in [0, 1], to which a rule of one's own is clipped.
 
     With t agent steps so far, of `weaning_steps` t_0, all of the following times 1[t < t_0]:
 
@@ -193,10 +196,13 @@ def weaning_coefficient(
     Args:
       hyperparameters: `weaning` (int32 scalar, the schedule's place in `SCHEDULES`), and what has its name in front.
       agent_steps: the student's own, so far.
-      previous: the coefficient before this; once it is 0 it stays 0, unless `weaning_reversible`.
+      previous: the coefficient before this; once it is 0 it stays 0, unless `weaning_reversible` or by "disagreement".
     """
     progress = agent_steps / hyperparameters.weaning_steps
     schedules = list(SCHEDULES.values())
-    coefficient = jax.lax.switch(hyperparameters.weaning, schedules, hyperparameters, progress, evidence)
-    may_be = (previous > 0) | hyperparameters.weaning_reversible
+    coefficient = jnp.clip(
+        jax.lax.switch(hyperparameters.weaning, schedules, hyperparameters, progress, evidence), 0.0, 1.0
+    )
+    rising = jnp.isin(hyperparameters.weaning, jnp.array([list(SCHEDULES).index(name) for name in _RISING]))
+    may_be = (previous > 0) | hyperparameters.weaning_reversible | rising
     return jnp.where(may_be, coefficient, 0.0).astype(jnp.float32)

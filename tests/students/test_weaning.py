@@ -76,9 +76,20 @@ def test_every_schedule_is_tested():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", weaning.SCHEDULES)
+@pytest.mark.parametrize("kind", sorted(weaning.SCHEDULES.keys() - {"disagreement"}))
 def test_once_zero_it_stays_zero(kind):
     assert coefficient(kind, 10, score=0.2, previous=0.0) == 0.0
+
+
+def test_a_student_that_agrees_in_its_first_step_is_held_where_it_strays():
+    preferences, hyperparameters = jnp.array([[0.0, 4.0, 2.0]]), as_arrays(settings("disagreement", disagreement=1.0))
+    evidence, previous, course = weaning.no_evidence(), 1.0, []
+    for number, action in enumerate([1, 1, 2, 0, 0]):
+        evidence = weaning.watched(hyperparameters, evidence, preferences, jnp.array([action]), jnp.array([True]))
+        previous = coefficient("disagreement", number, evidence=evidence, previous=previous, disagreement=1.0)
+        course.append(previous)
+    assert course[:2] == [0.0, 0.0] and 0.0 < course[2] < course[3]
+    assert coefficient("disagreement", T_0, evidence=evidence, previous=previous, disagreement=1.0) == 0.0
 
 
 def test_a_student_that_falls_back_after_passing_its_teacher_stays_weaned():
@@ -252,12 +263,15 @@ def test_a_schedule_of_ones_own_is_known_by_its_name():
         weaning.register_rule("worst", lambda hyperparameters, progress, evidence: 1.0 - evidence.scores[:2].min())
         assert weaning_of("last_score") == pytest.approx(0.75)
         assert weaning_of("worst") == pytest.approx(1 - 0.25)
+        weaning.register("beyond", lambda hyperparameters, progress, score: -jnp.sign(score - 0.5) * 1.4)
+        assert weaning_of("beyond", reversible=True) == 0.0, "a negative one would turn the learning rate round"
+        assert weaning_of("beyond", scores=(0.25, 0.25)) == 1.0
     finally:
         weaning.SCHEDULES.clear()
         weaning.SCHEDULES.update(before)
 
 
-def weaning_of(kind, **options):
+def weaning_of(kind, scores=(0.25, 0.75), **options):
     """lambda after 400 agent steps, compiled anew: a registered schedule is not in what was compiled before."""
     steps, previous = jnp.float32(400), jnp.float32(1.0)
-    return float(weaning.weaning_coefficient(as_arrays(settings(kind, **options)), steps, seen(0.25, 0.75), previous))
+    return float(weaning.weaning_coefficient(as_arrays(settings(kind, **options)), steps, seen(*scores), previous))

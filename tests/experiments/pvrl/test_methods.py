@@ -32,7 +32,13 @@ PAPERS_TABLE = {
     "dagger": (1, 0, 3, 0, 0, 3, False, "constant", 0, False),
     "q_learning_dagger": (1, 1, 3, 0, 0, 3, False, "constant", 0, False),
 }
-OUR_WEANING = {"qdagger_bound", "qdagger_reversible", "qdagger_disagreement"}
+OUR_WEANING = {
+    "qdagger_bound",
+    "qdagger_reversible",
+    "qdagger_bound_reversible",
+    "qdagger_disagreement",
+    "qdagger_to_the_end",
+}
 
 
 def test_all_methods_are_the_papers_or_qdagger_weaned_otherwise():

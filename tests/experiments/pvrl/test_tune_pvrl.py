@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import searches
 import tune_pvrl
+from results import Results, Run
 
 from purejaxrrl.students.hyperparameters import replace
 from purejaxrrl.students.presets import Share
@@ -89,6 +90,37 @@ def test_one_setting_is_searched_after_the_other(asked):
     assert settings["weaning_evaluations"] == 2 and settings["learning_rate"] == 1.5e-3
 
 
+def test_the_rules_alone_are_searched_with_qdagger_as_it_is(asked):
+    (stage,) = tune_pvrl.search(config(methods=(), rules=("qdagger_bound",)))
+    assert stage.what == tune_pvrl.RULE and asked == [
+        (("asterix",), {"qdagger_bound": list(tune_pvrl.RULE_OPTIONS["qdagger_bound"].first)})
+    ]
+
+
+def test_a_best_at_the_end_of_all_that_may_be_tried_is_marked(asked):
+    given = {"methods": ("tabula_rasa",), "rates": (5e-6,), "weaned_rates": (1.5e-5,)}
+    (end,), (within,) = (tune_pvrl.search(config(**given, extensions=number)) for number in (0, 9))
+    assert "(best, at the grid's end)" in tune_pvrl.table(end) and "grid's end" not in tune_pvrl.table(within)
+
+
+def test_a_score_is_of_the_searchs_seeds_and_the_named_games(monkeypatch):
+    """Results list games in another order, and have seeds of other searches."""
+
+    def runs(value):
+        return {
+            seed: Run(np.arange(1, 11), np.full(10, value + 10 * (seed - 100)), np.zeros(10))
+            for seed in (98, 99, 100, 101)
+        }
+
+    results = Results(
+        {game: {"qdagger": runs(value)} for game, value in (("asterix", 1.0), ("breakout", 2.0))}, {}, {}, {}
+    )
+    monkeypatch.setattr(tune_pvrl.benchmark_pvrl, "train_all", lambda config: None)
+    monkeypatch.setattr(tune_pvrl.written, "load", lambda output, games: results)
+    scores = tune_pvrl.train(config(), ("breakout", "asterix"), {"qdagger": [()]})
+    assert scores["qdagger"][()].tolist() == [7.0, 6.0]
+
+
 @pytest.mark.parametrize(("extensions", "highest"), [(0, 1.5e-5), (1, 5e-5), (2, 1.5e-4), (9, 1.5e-4)])
 def test_a_grid_is_extended_as_often_as_it_may_be(asked, extensions, highest):
     """Best at the geometric mean of 1.5e-3 and 5e-5: the ladder's 1.5e-4 and 5e-4 are its nearest, equally far."""
@@ -146,8 +178,12 @@ def test_which_search_saw_which_game_is_in_the_documents():
 
 
 def test_the_plan_counts_the_students():
-    # QDagger: 4 rates on 2 games, 3 on 1, 3 temperatures on 2, and of its rules 5 + 3 + 3 on 1; tabula rasa 5 on 2; two seeds.
-    assert tune_pvrl.runs_of(config(methods=("qdagger", "tabula_rasa"))) == 2 * (8 + 3 + 6 + 11 + 10)
+    # QDagger: 4 rates on 2 games, 3 on 1, 3 temperatures on 2, and of its rules 4 + 2 + 3 + 3 on 1; tabula rasa 5 on 2; two seeds.
+    assert tune_pvrl.runs_of(config(methods=("qdagger", "tabula_rasa"))) == 2 * (8 + 3 + 6 + 12 + 10)
+    assert (
+        tune_pvrl.runs_of(config(methods=())) == 2 * 12
+        and tune_pvrl.runs_of(config(methods=("jsrl",), rules=tune_pvrl.RULES)) == 2 * 16
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,6 +191,7 @@ def test_the_plan_counts_the_students():
     [
         ({"weaned_rates": ()}, "weaned_rates is empty"),
         ({"rates": (0.0, 1e-4)}, "rates is .*a learning rate must be more than 0"),
+        ({"methods": (), "rules": ()}, "methods and rules are empty"),
         ({"last": 11}, "last is 11; it must lie between 1 and 10"),
         ({"methods": ("qdager",)}, "unknown method 'qdager'; the nearest are qdagger"),
         ({"rules": ("qdagger",)}, "rules is .*'qdagger' is none of qdagger_bound"),
