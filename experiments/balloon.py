@@ -29,7 +29,7 @@ import purejaxrrl
 from purejaxrrl import teachers
 from purejaxrrl.environments.balloon import agents, suites, wind_belief
 from purejaxrrl.errors import UserError
-from purejaxrrl.runs import command_line, devices, experiment, run_folder
+from purejaxrrl.runs import command_line, devices, experiment, identity, run_folder
 from purejaxrrl.runs.progress import clock
 from purejaxrrl.students.balloon import LargeStationKeeper, StationKeeper
 from purejaxrrl.students.hyperparameters import declare, option, replace, with_defaults
@@ -51,6 +51,10 @@ class Options(experiment.Options):
         "fine_tuning learn by playing alone, which takes online_iterations",
     )
     full: bool = option(False, "train all methods unless some are given, with the reference's network and replay")
+    output: str = option(
+        "",
+        "folder to write to; an earlier run there is moved aside; empty: runs/balloon/training, or named after agent and suite",
+    )
     suite: str = option("small", "evaluation suite by name: micro, tiny, small, medium or big")
     exploring_episodes: float = option(
         0.8,
@@ -129,13 +133,26 @@ def evaluate(options: Options) -> str:
             f"{done} of {len(seeds)} episodes after {clock(time.perf_counter() - start)}", file=sys.stderr, flush=True
         )
 
-    scores, path = suites.fly(
-        environment, agent, seeds, key=jax.random.key(options.seed), lanes=options.lanes, report=report
-    )
-    summary = table(options.evaluate, options.suite, scores)
-    folder = Path(options.output or f"runs/balloon/{Path(options.evaluate).name}-{options.suite}")
-    files = write(folder, summary, scores, path, environment, options.pictures)
+    folder = Path(options.output or f"runs/balloon/{_named(options.evaluate)}-{options.suite}")
+    about = identity.with_code({"program": "balloon --evaluate", "agent": options.evaluate, "suite": options.suite})
+    lock, moved = run_folder.claim(folder, about, resume=False)
+    if moved:
+        print(f"the earlier evaluation in {folder} is now in {moved}")
+    try:
+        scores, path = suites.fly(
+            environment, agent, seeds, key=jax.random.key(options.seed), lanes=options.lanes, report=report
+        )
+        summary = table(options.evaluate, options.suite, scores)
+        files = write(folder, summary, scores, path, environment, options.pictures)
+    finally:
+        lock.release()
     return f"{summary}\n\nin {folder}: {', '.join(files)}"
+
+
+def _named(agent: str) -> str:
+    """An agent's name, or the last two of a folder's, as students of several methods are called alike."""
+    path = Path(agent)
+    return "-".join(path.absolute().parts[-2:]) if path.is_dir() else agent
 
 
 def train(options: Options, settings: StationKeeper) -> str:

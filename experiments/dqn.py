@@ -77,21 +77,24 @@ def with_iterations(options: Options, settings: DQN, environment: Environment) -
             f"--frames is {options.frames}, within the --warm-up of {settings.warm_up} agent steps: the teacher would have learned "
             f"nothing"
         )
-    _check_replay(options.keep_replay, settings.num_environments)
     return replace(settings, online_iterations=max(options.frames, options.longer_frames) // iteration_frames)
 
 
-def _check_replay(transitions: int, num_environments: int) -> None:
-    """Raises ValueError where the rows of the replay to keep are too few to learn from."""
+def check_replay(transitions: int, memory: replay.ReplayMemory) -> None:
+    """Raises ValueError where the transitions of the replay to keep are too few to learn from."""
+    number = memory.num_environments
     if transitions:
-        replay.check_capacity(transitions - transitions % num_environments, num_environments, max_n_step=1)
+        try:
+            replay.check_capacity(transitions - transitions % number, number, memory.max_n_step, memory.codec.history)
+        except UserError as error:
+            raise UserError(f"--keep-replay is {transitions}; {error}") from None
 
 
 def save_teacher(path: Path, options: Options, program: qdagger.Program, state: qdagger.State) -> None:
     """Writes the first run as a teacher, and the end of its replay beside it."""
-    first = jax.tree.map(lambda leaf: leaf[0], state)
+    params = jax.tree.map(lambda leaf: leaf[0], state.learner.params)
     teacher = teachers.graduate(
-        streams.root(options.seed, Purpose.CARD), program.student.network, first.learner.params, program.evaluation_environment,
+        streams.root(options.seed, Purpose.CARD), program.student.network, params, program.evaluation_environment,
         program.env_params, epsilon=program.settings.evaluation_epsilon, episodes=options.card_episodes,
         frames=options.frames, algorithm="DQN", seed=options.seed, version=purejaxrrl.__version__,
         command=shlex.join(["python", *sys.argv]),
@@ -102,7 +105,7 @@ def save_teacher(path: Path, options: Options, program: qdagger.Program, state: 
         agent_steps = options.frames // environments.frames_per_step(program.environment)
         num_rows = agent_steps // program.settings.num_environments
         data = datasets.from_replay(
-            program.memory, first.ring, num_rows, options.keep_replay, teacher, program.environment
+            program.memory, state.ring, num_rows, options.keep_replay, teacher, program.environment, run=0
         )
         datasets.save(path.with_name("teacher_data"), data, teacher)
 
@@ -142,6 +145,7 @@ def main() -> None:
         environment = experiment.make(options)
         settings = with_iterations(options, settings, environment)
         program = qdagger.program(settings, environment)
+        check_replay(options.keep_replay, program.memory)
         memory.check_runs(settings, environment, program.student, options.seeds)
         identity = run_identity.of_run("dqn", environment.name, experiment.effective(options, settings))
         print(

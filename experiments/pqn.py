@@ -29,6 +29,7 @@ from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
 from purejaxrrl.students.hyperparameters import as_arrays, declare, hyperparameter, option
 from purejaxrrl.students.losses import chosen
+from purejaxrrl.students.settings import SIDE_BY_SIDE
 from purejaxrrl.students.student import check_not_pixels, network_options
 
 
@@ -42,10 +43,20 @@ class Options:
     resume: bool = option(False, "continue the run in --output")
     tensorboard: bool = option(False, experiment.TENSORBOARD_HELP)
     seed: int = option(0, "seed of the first run; further runs have the numbers after it", minimum=0)
-    seeds: int = option(1, "number of runs trained side by side; the first becomes the teacher", minimum=1)
+    seeds: int = option(
+        1,
+        "number of runs trained side by side; the first becomes the teacher",
+        minimum=1,
+        maximum=experiment.MOST_SEEDS,
+    )
     frames: int = option(40_960_000, "environment frames of a run, rounded up to whole iterations", minimum=1)
-    card_episodes: int = option(128, "episodes in which the teacher is scored for its card", minimum=1)
+    card_episodes: int = option(
+        128, "episodes in which the teacher is scored for its card", minimum=1, maximum=SIDE_BY_SIDE
+    )
     card_epsilon: float = option(0.001, "chance of a random action while the teacher is scored", minimum=0, maximum=1)
+
+    def __post_init__(self):
+        experiment.check_seeds(self.seed, self.seeds)
 
 
 @declare
@@ -291,7 +302,7 @@ def iteration(
     state, reports = jax.lax.scan(rollout, state, numbers)
     returns, episodes = reports.pop("returns").sum(), reports.pop("episodes").sum()
     means = jax.tree.map(jnp.mean, reports)
-    return state, {"mean_return": returns / episodes, "episodes": episodes} | means
+    return state, {"mean_return": returns / jnp.maximum(episodes, 1), "episodes": episodes} | means
 
 
 def train(options: Options, program: Program, folder: run_folder.RunFolder) -> State:
@@ -315,12 +326,16 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder) -> S
             state, metrics = jax.block_until_ready(advance(state, keys, settings, jnp.int32(index)))
             agent_steps = (index + 1) * settings.iteration_steps
             run_folder.check_finite(agent_steps, td_loss=metrics["td_loss"])
-            line = f"iteration {index + 1:3d}  return {float(metrics['mean_return'].mean()):8.2f}"
-            line += f"  td {float(metrics['td_loss'].mean()):.4f}"
+            ended = metrics["episodes"] > 0
+            returns = (
+                f"return {float(metrics['mean_return'][ended].mean()):8.2f}" if ended.any() else "no episode ended"
+            )
+            line = f"iteration {index + 1:3d}  {returns}  td {float(metrics['td_loss'].mean()):.4f}"
             seconds = bar.advance(line, settings.iteration_steps * options.seeds)
             frames = agent_steps * environments.frames_per_step(program.environment)
             for run, seed in enumerate(seeds):
                 values = {name: value[run].item() for name, value in metrics.items()}
+                values["mean_return"] = values["mean_return"] if ended[run] else None
                 about = {"iteration": index + 1, "agent_steps": agent_steps, "frames": frames, "seed": seed}
                 folder.record(about | values | {"seconds": round(seconds, 3)})
             folder.checkpoint(index + 1, state)

@@ -9,6 +9,7 @@ not.
 
 from purejaxrrl import streams, teachers
 from purejaxrrl.errors import UserError
+from purejaxrrl.files import atomic
 from purejaxrrl.runs import command_line, devices, experiment
 from purejaxrrl.streams import Purpose
 from purejaxrrl.students.hyperparameters import declaration, declare, option
@@ -44,7 +45,9 @@ def main() -> None:
         (config,) = command_line.parse((Config,), __doc__)
         path = config.teacher or teachers.shipped(config.environment)
         teacher, environment = teachers.load(path), experiment.make(config)
-        teachers.check_fits(teacher, environment)
+        teachers.check_fits(teacher, environment, normalises=False)
+        if config.write:
+            atomic.check_writable(path)
         before = teacher.card
         key = streams.root(config.seed, Purpose.CARD)
         teacher = teachers.scored_anew(key, teacher, environment, epsilon=config.epsilon, episodes=config.episodes)

@@ -47,6 +47,8 @@ class Options(experiment.Options):
         for name in ("schedules", "coefficients", "temperatures"):
             if not getattr(self, name):
                 raise UserError(f"{name} is empty; give at least one")
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise UserError(f"{name} is {getattr(self, name)}; give each once")
         for name, swept in (
             ("schedules", "weaning"),
             ("coefficients", "distillation_coefficient"),

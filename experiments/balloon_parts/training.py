@@ -64,7 +64,7 @@ def prepare(options: Any, settings: QDagger) -> Task:
     environment = experiment.make(options)
     teacher = experiment.load_teacher(options)
     teachers.check_fits(teacher, environment)
-    filled = _with_filled_ring(settings)
+    filled = _with_filled_ring(settings, options)
     each = {name: methods.settings_of(name, filled, teacher) for name in options.methods}
     for name, its in each.items():
         memory.check_runs(its, environment, methods.student_of(name, its, environment, teacher), options.seeds)
@@ -76,8 +76,10 @@ def prepare(options: Any, settings: QDagger) -> Task:
     return dataclasses.replace(task, data=experiment.load_data(options, needing[0], environment, teacher))
 
 
-def _with_filled_ring(settings: QDagger) -> QDagger:
-    """With a ring no longer than the run, of which the rest would stay empty."""
+def _with_filled_ring(settings: QDagger, options: Any) -> QDagger:
+    """With a ring no longer than the run, of which the rest would stay empty; a run that is resumed keeps the ring that it has."""
+    if options.resume and (begun := _begun_capacities(options)):
+        return replace(settings, capacity=min(settings.capacity, *begun))
     steps = settings.online_iterations * settings.iteration_steps
     if not settings.num_environments * (settings.max_n_step + 1) <= steps < settings.capacity:
         return settings
@@ -85,6 +87,13 @@ def _with_filled_ring(settings: QDagger) -> QDagger:
         f"the replay of {settings.capacity:,} transitions would not be filled; it is {steps:,}, as many as are played"
     )
     return replace(settings, capacity=steps)
+
+
+def _begun_capacities(options: Any) -> list[int]:
+    """Of the rings of the methods that were begun, but for those that do not play."""
+    playing = [name for name in methods.METHODS if methods.METHODS[name].changes.get("online_iterations") != 0]
+    found = [run_folder.read_identity(Path(options.output) / name) for name in playing]
+    return [about["settings"]["capacity"] for about in found if about]
 
 
 @contextlib.contextmanager

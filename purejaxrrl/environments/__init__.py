@@ -5,6 +5,7 @@ gymnax is installed.
 import difflib
 import importlib.util
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
 
 from purejaxrrl.environments import atari, balloon, minatar, options, spelling
@@ -77,8 +78,8 @@ def _factory(name: str | Sequence[str]) -> tuple[type, str | list[str]]:
 
 def _make_gymnax(name: str, settings: dict[str, Any]) -> Environment:
     spelling.check_gymnax(name)
-    if importlib.util.find_spec("gymnax") is None:
-        raise UserError(f"'gymnax/{name}' needs gymnax >= 1.0; install it with: python -m pip install gymnax six")
+    if importlib.util.find_spec("gymnax") is None or metadata.version("gymnax").startswith("0."):
+        raise UserError(f"'gymnax/{name}' needs gymnax >= 1.0; install it with: python -m pip install 'gymnax>=1' six")
     import gymnax
 
     if name not in gymnax.registered_envs:

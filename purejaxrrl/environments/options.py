@@ -3,6 +3,7 @@
 They are the fields of a frozen dataclass, the class' `settings_type`, which checks their ranges.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import typing
@@ -66,9 +67,15 @@ def untyped(values: dict[str, str]) -> dict[str, Any]:
 
 
 def _value(name: str, expected: Any, text: str) -> Any:
+    """As it is written, as a whole number (1e5), or as several (1+2), whichever is of that type first."""
     adapter = pydantic.TypeAdapter(expected)
-    try:
-        return adapter.validate_python(tuple(text.split("+"))) if "+" in text else adapter.validate_strings(text)
-    except pydantic.ValidationError:
-        wanted = getattr(expected, "__name__", None) or str(expected)
-        raise UserError(f"environment option {name} is {text!r}; it must be of type {wanted}") from None
+    readings = (
+        lambda: adapter.validate_strings(text),
+        lambda: adapter.validate_strings(f"{float(text):.0f}" if float(text).is_integer() else ""),
+        lambda: adapter.validate_python(tuple(text.split("+")) if "+" in text else ""),
+    )
+    for read in readings:
+        with contextlib.suppress(ValueError, OverflowError):  # pydantic's ValidationError is one
+            return read()
+    wanted = getattr(expected, "__name__", None) or str(expected)
+    raise UserError(f"environment option {name} is {text!r}; it must be of type {wanted}")

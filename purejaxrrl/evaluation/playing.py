@@ -60,7 +60,7 @@ def play(
     share = -(-agent_steps // num_environments)
     if limit and limit < share:
         raise UserError(f"the limit of {limit} agent steps is below the {share} that each environment plays; raise it")
-    none = jnp.zeros(num_environments, jnp.int32)
+    none, nothing = jnp.zeros(num_environments, jnp.int32), jnp.zeros(num_environments, jnp.float32)
 
     def is_playing(carry):
         return carry[4].any()
@@ -90,7 +90,7 @@ def play(
 
     carry = (
         play_key, jnp.int32(0), actors.observation, actors.state, jnp.ones(num_environments, jnp.bool_),
-        jnp.zeros(num_environments), Episodes(jnp.zeros(num_environments), none, none),
+        nothing, Episodes(nothing, none, none),
         None if fire_action is None else fire_at_first(num_environments),
     )  # fmt: skip
     return jax.lax.while_loop(is_playing, step, carry)[6]

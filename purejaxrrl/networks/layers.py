@@ -13,7 +13,7 @@ from purejaxrrl.errors import UserError
 NOISE = "noise"
 """The flax random stream of `NoisyDense`: `module.apply(variables, observations, rngs={NOISE: key})`."""
 
-Initialiser = Callable[[chex.PRNGKey, tuple[int, ...]], chex.Array]
+Initialiser = Callable[[chex.PRNGKey, tuple[int, ...], jnp.dtype], chex.Array]
 
 INITIALISERS: dict[str, Initialiser] = {
     "lecun_normal": nn.initializers.lecun_normal(),
@@ -88,8 +88,8 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, inputs: chex.Array) -> chex.Array:
         shape = (self.kernel_size, self.kernel_size, inputs.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return convolve(inputs, kernel, self.stride, self.padding) + bias
 
 
@@ -117,7 +117,7 @@ class PatchConvolution(nn.Module):
 
         def as_matrix(key: chex.PRNGKey, shape: tuple[int, ...], dtype: jnp.dtype) -> chex.Array:
             kernel = (self.kernel_size, self.kernel_size, inputs.shape[-1], self.features)
-            return self.kernel_init(key, kernel).reshape(shape)
+            return self.kernel_init(key, kernel, dtype).reshape(shape)
 
         dense = nn.Dense(self.features, kernel_init=as_matrix)
         return dense(patches.reshape(inputs.shape[0], height * width, -1)).reshape(
@@ -141,16 +141,16 @@ class NoisyDense(nn.Module):
         num_inputs = inputs.shape[-1]
         bound = 1.0 / math.sqrt(num_inputs)
 
-        def mean(key: chex.PRNGKey, shape: tuple[int, ...]) -> chex.Array:
-            return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+        def mean(key: chex.PRNGKey, shape: tuple[int, ...], dtype: jnp.dtype) -> chex.Array:
+            return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 
         deviation = nn.initializers.constant(self.sigma * bound)
-        kernel = self.param("kernel", mean, (num_inputs, self.features))
-        bias = self.param("bias", mean, (self.features,))
-        kernel_sigma = self.param("kernel_sigma", deviation, (num_inputs, self.features))
-        bias_sigma = self.param("bias_sigma", deviation, (self.features,))
+        kernel = self.param("kernel", mean, (num_inputs, self.features), jnp.float32)
+        bias = self.param("bias", mean, (self.features,), jnp.float32)
+        kernel_sigma = self.param("kernel_sigma", deviation, (num_inputs, self.features), jnp.float32)
+        bias_sigma = self.param("bias_sigma", deviation, (self.features,), jnp.float32)
         if self.has_rng(NOISE):
-            noise = jax.random.normal(self.make_rng(NOISE), (num_inputs + self.features,))
+            noise = jax.random.normal(self.make_rng(NOISE), (num_inputs + self.features,), jnp.float32)
             noise = jnp.sign(noise) * jnp.sqrt(jnp.abs(noise))
             of_inputs, of_features = noise[:num_inputs], noise[num_inputs:]
             kernel += kernel_sigma * of_inputs[:, None] * of_features

@@ -54,7 +54,7 @@ class Prioritised:
 
     def _without_oldest(self, memory: ReplayMemory, tree: SumTree, num_rows: chex.Array) -> SumTree:
         """Without the row that is overwritten, and where the ring is full those whose stacks of frames that breaks."""
-        nothing = jnp.zeros(memory.num_environments)
+        nothing = jnp.zeros(memory.num_environments, jnp.float32)
         tree = sum_tree.set_row(tree, num_rows % memory.rows, nothing)
         for behind in range(1, memory.codec.history + 1):
             row = (num_rows + behind) % memory.rows

@@ -1,6 +1,7 @@
 """What a program that trains students from a teacher is made of: its options, and everything that they name, checked and loaded."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,6 +117,7 @@ def prepare(
     memory.check_runs(settings, environment, student, num_runs)
     about = identity.of_run(name, environment.name, effective(options, settings, leave_out), teacher)
     check_resumable(options, about)
+    _check_stays(options, about)
     print(memory.described(settings, environment, student, num_runs))
     data = load_data(options, settings, environment, teacher) if settings.needs_data else None
     program = qdagger.program(settings, environment, teacher, data, student=student)
@@ -155,12 +157,13 @@ def load_teacher(options: Options) -> teachers.Teacher:
 
 
 def fitted(options: Options, teacher: teachers.Teacher, environment: Environment, epsilon: float) -> teachers.Teacher:
-    """The teacher, scored anew where the environment has other options than its card's.
+    """The teacher, scored anew where the environment has other options than its card's, or it is to press FIRE.
 
     Raises UserError where it is none for the environment.
     """
     teachers.check_fits(teacher, environment)
-    if not teachers.preprocessing.differences(teacher.card.environment_options, environment):
+    differs = teachers.preprocessing.differences(teacher.card.environment_options, environment)
+    if not differs and not options.teacher_fires:
         return teacher
     print(f"scoring the teacher and the random policy anew in {options.scoring_episodes} episodes of this environment")
     key = streams.root(0, Purpose.CARD)
@@ -248,7 +251,7 @@ def _is_empty(folder: Path) -> bool:
 def _data_folder(options: Options, settings: QDagger, environment: Environment, teacher: teachers.Teacher) -> Path:
     if options.data:
         return Path(options.data)
-    beside = Path(options.teacher).with_name("teacher_data") if options.teacher else None
+    beside = Path(os.path.abspath(options.teacher)).with_name("teacher_data") if options.teacher else None
     if beside and beside.exists():
         return beside
     numbers = f"{options.data_transitions or COLLECTED}-{settings.num_environments}-{options.data_epsilon}"
@@ -268,6 +271,7 @@ def effective(options: Any, settings: Any, leave_out: Sequence[str] = ()) -> dic
         "data",
         "data_transitions",
         "data_epsilon",  # the data's checksum says it
+        "teacher",  # its fingerprint does
         "preset",  # the values do
         "online_iterations",  # a run that ended may go on
         *leave_out,
@@ -281,6 +285,19 @@ def check_resumable(options: Any, identity: dict[str, Any]) -> None:
     """Raises RunError where --resume finds another run, whatever its data are: asked before they are collected."""
     if options.resume:
         run_folder.check_resumable(_folder(options, identity), identity, unknown={"data_sha256"})
+
+
+def _check_stays(options: Options, identity: dict[str, Any]) -> None:
+    """Raises UserError where the teacher or its data lie in the folder that would be moved aside for this run."""
+    output = _folder(options, identity).absolute()
+    if options.resume or run_folder.read_identity(output) is None:
+        return
+    for name in ("teacher", "data"):
+        given = getattr(options, name)
+        if given and Path(os.path.abspath(given)).is_relative_to(output):
+            raise UserError(
+                f"--{name} is {given}, in the folder of the earlier run, which would be moved aside; give another --output"
+            )
 
 
 def _folder(options: Any, identity: dict[str, Any]) -> Path:

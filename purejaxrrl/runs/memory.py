@@ -48,7 +48,7 @@ def described(settings: ValueBased, environment: Environment, student: Student, 
     of_ring = space.size(jax.eval_shape(ring.init))
     each = f"{_mib(of_ring + beside)} ({_mib(of_ring)} of it replay memory)"
     most = most_runs(settings, environment, student)
-    return f"memory: {counted(num_runs, 'seed')} of {each}" + (f"; {most:,} would fit" if most else "")
+    return f"memory: {counted(num_runs, 'run')} of {each}" + (f"; {most:,} would fit" if most else "")
 
 
 def _mib(number: int) -> str:

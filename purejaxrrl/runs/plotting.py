@@ -88,7 +88,7 @@ def _by_iteration(rows: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray
     moments = list(dict.fromkeys((row["phase"], row["iteration"], row["agent_steps"]) for row in rows))
     values = {(row["phase"], row["iteration"], row["seed"]): row[name] for row in rows}
     offline = sum(phase == "offline" for phase, _, _ in moments)
-    spacing = max((steps for _, _, steps in moments), default=1) / max(len(moments) - offline, 1) * 0.4
+    spacing = 0.4 * moments[-1][2] / (len(moments) - offline) if offline < len(moments) else 10_000
     times = [steps if phase == "online" else (iteration - offline) * spacing for phase, iteration, steps in moments]
     return np.array(times, float), np.array(
         [[values[phase, iteration, seed] for seed in seeds] for phase, iteration, _ in moments]

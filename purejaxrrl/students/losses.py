@@ -20,6 +20,8 @@ import functools
 import hashlib
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -225,12 +227,17 @@ class Term:
     hyperparameters: Mapping[str, FieldInfo] = dataclasses.field(default_factory=dict)
 
     def identity(self) -> str:
-        """Which function it is and, as far as Python can read it, what that says: changed code is another term."""
-        try:
-            code = inspect.getsource(self.loss)
-        except (OSError, TypeError):
-            code = ""
+        """Which function it is and, as far as Python can read it and its weight, what they say: changed code is another term."""
+        code = _source(self.loss) + (_source(self.weight) if self.weight is not _whole else "")
         return f"{self.loss.__module__}:{self.loss.__qualname__} {hashlib.sha256(code.encode()).hexdigest()[:16]}"
+
+
+def _source(function: Callable) -> str:
+    """Empty where Python cannot read it."""
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return ""
 
 
 def term(*, weight: Callable[[Context, Any], Any] = _whole, **hyperparameters: FieldInfo) -> Callable[[Loss], Term]:
@@ -262,13 +269,15 @@ def with_term(settings: type, added: Term) -> type:
 
 
 def load_term(place: str) -> Term:
-    """The term at "module:name", imported.
+    """The term at "module:name", imported, also from the working folder.
 
     Raises ValueError where there is no such module or name, or it is not a `Term`.
     """
     module, _, name = place.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise UserError(f"the term {place!r} cannot be imported (no module is called so); give it as module:name")
+    if "" not in sys.path and os.getcwd() not in sys.path:  # as of a program in another folder
+        sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -30,7 +30,7 @@ from purejaxrrl.students import jsrl, losses, weaning
 from purejaxrrl.students import student as students
 from purejaxrrl.students.exploration import Exploration
 from purejaxrrl.students.hyperparameters import as_arrays, check_same_program
-from purejaxrrl.students.settings import ValueBased
+from purejaxrrl.students.settings import DQN, ValueBased
 from purejaxrrl.students.student import Learner, Student
 from purejaxrrl.teachers.datasets import Dataset
 
@@ -123,6 +123,7 @@ def program(
       ValueError: environment, teacher, data and settings do not fit each other.
     """
     env_params = environment.default_params if env_params is None else env_params
+    _check_learns(settings)
     check_discrete(environment, env_params)
     _check_teacher(settings, environment, teacher, data)
     memory = replay.memory_for(
@@ -186,6 +187,15 @@ def _check_outputs(environment: Environment, env_params: Any, student: Student, 
         != expected
     ):
         raise UserError(f"the teacher's output for 2 observations is {found.shape}; {environment.name}'s is {expected}")
+
+
+def _check_learns(settings: ValueBased) -> None:
+    """Raises ValueError where a student from nothing plays no longer than its replay fills."""
+    steps = settings.online_iterations * settings.iteration_steps
+    if isinstance(settings, DQN) and settings.warm_up >= steps:
+        raise UserError(
+            f"warm_up is {settings.warm_up}, all of the {steps} agent steps that the student plays; it would never learn"
+        )
 
 
 def _check_data(memory: replay.ReplayMemory, data: Dataset, teacher: teachers.Teacher) -> None:

@@ -216,14 +216,6 @@ class ValueBased:
 class DQN(ValueBased):
     """DQN (Mnih et al., 2015), as the tabula rasa student and as the maker of teachers."""
 
-    def __post_init__(self):
-        ValueBased.__post_init__(self)
-        if self.warm_up >= self.online_iterations * self.iteration_steps:
-            raise UserError(
-                f"warm_up is {self.warm_up}, all of the {self.online_iterations * self.iteration_steps} agent steps that the student "
-                f"plays; it would never learn"
-            )
-
 
 @declare
 @with_defaults(

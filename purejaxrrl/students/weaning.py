@@ -73,7 +73,7 @@ def watched(
     """
     best = preferences.max(-1)
     chosen = jnp.take_along_axis(preferences, actions[:, None], -1)[:, 0]
-    number = is_students.sum()
+    number = is_students.sum().astype(jnp.float32)
     share = -jnp.expm1(-number / hyperparameters.weaning_memory)
 
     def follow(mean: chex.Array, values: chex.Array) -> chex.Array:

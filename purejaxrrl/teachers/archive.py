@@ -15,7 +15,7 @@ from pydantic import Field
 
 from purejaxrrl import teachers
 from purejaxrrl.errors import UserError
-from purejaxrrl.files import atomic, checkpoints, documents, validation
+from purejaxrrl.files import atomic, checkpoints, documents, system_errors, validation
 from purejaxrrl.teachers import datasets
 
 KIND = "purejaxrrl teacher archive"
@@ -83,7 +83,7 @@ def pack(
     partial = path.with_name(f".{path.name}.partial")
     try:
         with atomic.naming(path), partial.open("wb") as written:
-            with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+            with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
                 archive.writestr(_MANIFEST, documents.text(manifest))
                 for name, file in files.items():
                     archive.write(file, name)
@@ -134,6 +134,8 @@ def _extract(path: Path, folder: Path, largest: float) -> Manifest:
         raise ArchiveError(f"{path} does not exist") from None
     # What zipfile raises for bytes that are damaged: also methods, flags and passwords that nobody chose.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, RuntimeError, OverflowError) as error:
+        if isinstance(error, OSError) and system_errors.in_one_line(error):
+            raise  # the disk's fault, not the file's
         raise ArchiveError(f"{path} is damaged or no archive of ours ({error})") from None
     return manifest
 

@@ -238,11 +238,13 @@ def from_replay(
     last: int,
     teacher: Teacher,
     environment: Environment,
+    run: int | None = None,
 ) -> Dataset:
     """The last `last` transitions of a training's ring, with the final teacher's output for each.
 
     Args:
       memory, ring, num_rows: the ring and how many rows were ever written to it.
+      run: which of the rings that are stacked; None: it is one alone.
       environment: what they were played in.
       last: transitions to keep, rounded down to rows; at most what was written.
 
@@ -252,7 +254,8 @@ def from_replay(
     order = jnp.arange(num_rows - rows, num_rows) % memory.rows
     outputs = teacher.card.num_actions
     kept = dataclasses.replace(memory, capacity=rows * memory.num_environments, teacher_outputs=outputs)
-    ordered = _begun(kept, jax.tree.map(lambda leaf: leaf[order], ring))
+    rows_kept = order if run is None else (run, order)  # at once, for a ring may be too large to have twice
+    ordered = _begun(kept, jax.tree.map(lambda leaf: leaf[rows_kept], ring))
     return Dataset(
         kept,
         _relabel(kept, ordered, teacher),

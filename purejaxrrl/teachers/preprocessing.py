@@ -1,7 +1,7 @@
 """What a teacher saw its game through, and whether that is what a student's environment makes of it."""
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 from purejaxrrl.environments.base import Environment, for_evaluation, options_of
 from purejaxrrl.errors import UserError
@@ -9,6 +9,7 @@ from purejaxrrl.files import documents
 
 _DECIDES_WHAT_IS_SEEN_AND_DONE = "frame_skip", "full_action_set"
 _PLAYS_THE_SAME_GAME = {"engine"}
+Value = TypeVar("Value")
 FIRE = 1
 """The ALE's action, as an Atari environment's `actions` name it."""
 
@@ -40,9 +41,9 @@ def listed(found: dict[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{name} {theirs} there, {ours} here" for name, (theirs, ours) in found.items())
 
 
-def decisive(found: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
-    """Those that make what the teacher sees, or what its actions do, another thing."""
-    return {name: pair for name, pair in found.items() if name in _DECIDES_WHAT_IS_SEEN_AND_DONE}
+def decisive(options: dict[str, Value]) -> dict[str, Value]:
+    """Those options, or differences, that make what the teacher sees, or what its actions do, another thing."""
+    return {name: value for name, value in options.items() if name in _DECIDES_WHAT_IS_SEEN_AND_DONE}
 
 
 def fire_action(environment: Environment) -> int:

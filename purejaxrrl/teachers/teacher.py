@@ -97,10 +97,15 @@ class Teacher:
     network: networks.Description | None = None
 
     def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) over what decides the teacher's output: its network, its parameters and what it observes."""
+        """SHA-256 (hexadecimal) over what decides the teacher's output: its network, its parameters and what it observes.
+
+        Where its scores were played does not, so that it stays the same teacher where it is scored anew.
+        """
         about = repr((self.card.environment, self.card.output, self.network))
-        if self.card.environment_options:  # teachers of format 1, which had none, keep their fingerprint
-            about += json.dumps(self.card.environment_options, sort_keys=True)
+        if seen := preprocessing.decisive(
+            self.card.environment_options
+        ):  # no others in format 1: they keep their fingerprint
+            about += json.dumps(seen, sort_keys=True)
         return checkpoints.fingerprint(self.params, about)
 
 
@@ -152,7 +157,10 @@ def graduate(
       epsilon: exploration while it is scored.
       episodes: how many each score is the mean of.
       **about: the rest of the card: frames, algorithm, seed, version, command, training.
+
+    Scores are played without what is for training only (`environments.for_evaluation`).
     """
+    environment = for_evaluation(environment)
     score_key, random_key = jax.random.split(streams.of_teacher(key, checkpoints.fingerprint(weights)))
     own = score(score_key, network.apply_q_values, weights, environment, params, epsilon, episodes)
     random = random_score(random_key, environment, params, episodes)
@@ -166,7 +174,7 @@ def graduate(
         evaluation_episodes=episodes,
         score_error=own.error,
         random_score_error=random.error,
-        environment_options=options_of(for_evaluation(environment)),
+        environment_options=options_of(environment),
         **about,
     )
     return from_network(network, weights, card)
@@ -186,7 +194,7 @@ def scored_anew(
 ) -> Teacher:
     """The teacher with the scores, its own and the random policy's, that it has in this environment; its card's may be another.
 
-    Consumes `key`. Arguments as for `graduate`; scores are played without what is for training only.
+    Consumes `key`. Arguments as for `graduate`.
     """
     environment = for_evaluation(environment)
     params = environment.default_params
@@ -248,11 +256,13 @@ def check_trained_on(teacher: Teacher, environment_name: str) -> None:
         )
 
 
-def check_fits(teacher: Teacher, environment: Environment) -> None:
+def check_fits(teacher: Teacher, environment: Environment, *, normalises: bool = True) -> None:
     """Raises ValueError where the teacher is not one for this environment, or its scores cannot normalise anything.
 
     What it sees and what its actions do must be the same: the game, the observation, the actions, the frame skip. Where the
     environment differs otherwise (sticky actions, no-ops, ...) it warns that its scores were played in another (`scored_anew`).
+
+    normalises: whether its card's scores are to be used, and not only itself.
     """
     card = teacher.card
     shape = tuple(environment.observation_space(environment.default_params).shape)
@@ -269,7 +279,7 @@ def check_fits(teacher: Teacher, environment: Environment) -> None:
         raise UserError(
             f"the teacher sees observations {tuple(card.observation_shape)} and {environment.name} makes {shape}"
         )
-    if fault := not_above_random(card):
+    if normalises and (fault := not_above_random(card)):
         raise UserError(f"the teacher's {fault}")
     fire_action(teacher, environment)
     if differences:

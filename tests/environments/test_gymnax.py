@@ -196,6 +196,12 @@ def test_making_one_without_gymnax_says_what_to_install(monkeypatch):
         purejaxrrl.make("gymnax/CartPole-v1")
 
 
+def test_an_old_gymnax_is_refused_before_its_five_values_are_taken_for_six(monkeypatch):
+    monkeypatch.setattr(environments.metadata, "version", lambda name: "0.0.9")
+    with pytest.raises(ValueError, match="'gymnax/CartPole-v1' needs gymnax >= 1.0; install it with"):
+        purejaxrrl.make("gymnax/CartPole-v1")
+
+
 def test_gymnax_options_are_kept_and_checked():
     options = environments.parse_options("gymnax/Catch-bsuite", "rows=5")
     environment = purejaxrrl.make("gymnax/Catch-bsuite", **options)

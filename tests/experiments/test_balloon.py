@@ -57,6 +57,20 @@ def test_a_gif_moves_and_a_png_is_drawn(tmp_path, monkeypatch):
     assert np.abs(np.asarray(gif.convert("L")) - first).max() > 50
 
 
+def test_evaluations_of_students_of_the_same_name_are_apart_and_earlier_ones_are_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("qdagger", "from_nothing"):
+        (tmp_path / name / "student").mkdir(parents=True)
+    monkeypatch.setattr(balloon.purejaxrrl, "make", lambda *_, **__: None)
+    monkeypatch.setattr(balloon, "agent_of", lambda *_: None)
+    monkeypatch.setattr(balloon.suites, "fly", lambda *_, **__: (scores(), None))
+    for agent in ("qdagger/student", "from_nothing/student", "qdagger/student", "stay"):
+        balloon.evaluate(balloon.Options(evaluate=agent, pictures=0))
+    folders = {path.parent.name for path in tmp_path.glob("runs/balloon/*/summary.txt")}
+    assert folders == {"qdagger-student-small", "qdagger-student-small.1", "from_nothing-student-small", "stay-small"}
+    assert capsys.readouterr().out.count("the earlier evaluation in") == 1
+
+
 def test_an_agent_that_is_none_is_refused_with_those_that_are():
     with pytest.raises(ValueError, match="agent 'seeker' is neither a folder nor one of perciatelli44, station_seeker"):
         balloon.agent_of("seeker", None)

@@ -19,6 +19,7 @@ from recordings import NEEDS_DATA
 
 from purejaxrrl import networks, teachers
 from purejaxrrl.environments.balloon import assets
+from purejaxrrl.runs import run_folder
 from purejaxrrl.students.balloon import LargeStationKeeper, StationKeeper
 from purejaxrrl.students.hyperparameters import names, replace
 from purejaxrrl.students.settings import DQN, ValueBased
@@ -98,9 +99,19 @@ def test_full_changes_defaults_and_nothing_that_is_given(monkeypatch):
 
 def test_a_ring_is_no_longer_than_the_run(capsys):
     settings = LargeStationKeeper(online_iterations=10, iteration_steps=30_000)
-    assert training._with_filled_ring(settings).capacity == 300_000
+    options = balloon.Options(output="nowhere")
+    assert training._with_filled_ring(settings, options).capacity == 300_000
     assert "the replay of 2,000,000 transitions would not be filled; it is 300,000" in capsys.readouterr().out
-    assert training._with_filled_ring(StationKeeper()) == StationKeeper()
+    assert training._with_filled_ring(StationKeeper(), options) == StationKeeper()
+
+
+def test_a_run_that_goes_on_beyond_its_end_keeps_its_ring(tmp_path):
+    options = balloon.Options(output=str(tmp_path), resume=True)
+    longer = LargeStationKeeper(online_iterations=20, iteration_steps=30_000)
+    assert training._with_filled_ring(longer, options).capacity == 600_000
+    for name, capacity in (("qdagger", 300_000), ("behaviour_cloning", 120)):
+        run_folder.claim(tmp_path / name, {"settings": {"capacity": capacity}}, False)[0].release()
+    assert training._with_filled_ring(longer, options).capacity == 300_000
 
 
 def found(runs=2, episodes=3, seed=0):

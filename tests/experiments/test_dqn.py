@@ -107,11 +107,20 @@ WRONG = {
     "longer frames that do not divide": (["--longer-frames=500"], "--longer-frames is 500, not a multiple of"),
     "a longer run that is shorter": (["--longer-frames=160"], "--longer-frames is 160; it must be more than --frames, 320"),
     "frames within the warm-up": (["--warm-up=320"], "--frames is 320, within the --warm-up of 320 agent steps"),
-    "a replay of no row": (["--keep-replay=4"], "a replay capacity of 0 is 0 rows of 8 environments"),
+    "a replay of no row": (["--keep-replay=4"], "--keep-replay is 4; a replay capacity of 0 is 0 rows of 8 environments"),
+    "a replay of too few rows": (["--keep-replay=24", "--max-n-step=3"], "3 rows of 8 environments, too few for 3-step returns"),
     "continuous actions": (["--environment=gymnax/Pendulum-v1"], "Pendulum-v1's actions are a Box"),
     "a head that is none": (["--head=c52"], "unknown head 'c52'; the nearest are c51"),
     "an option of the environment that is none": (["--environment-options=sticky=0"], "sticky"),
 }  # fmt: skip
+
+
+def test_a_warm_up_is_within_the_frames_that_are_asked_for(monkeypatch, breakout):
+    """Of which the settings know nothing before the environment is made: ten iterations would be too few."""
+    settings = DQN(iteration_steps=10_000, warm_up=100_000)
+    assert dqn.with_iterations(dqn.Options(frames=10_000_000), settings, breakout).online_iterations == 1000
+    with pytest.raises(ValueError, match="--frames is 100000, within the --warm-up of 100000"):
+        dqn.with_iterations(dqn.Options(frames=100_000), settings, breakout)
 
 
 @pytest.mark.parametrize("case", WRONG)

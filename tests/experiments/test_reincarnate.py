@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,6 +175,19 @@ def test_another_runs_settings_are_not_resumed(uninterrupted, monkeypatch, capsy
     assert "discount 0.99 there, 0.9 now" in error and not data.exists()
     error = run_main(monkeypatch, capsys, *arguments, "--data-epsilon=0.5", "--resume")
     assert "is another run (data_sha256" in error and data.exists()
+
+
+def test_a_teacher_that_would_be_moved_aside_is_refused(uninterrupted, monkeypatch, capsys):
+    """With the run that it is in; resuming would not find it."""
+    output, data, _ = uninterrupted
+    shutil.copytree(teachers.shipped("minatar/breakout"), output / "another")
+    places = f"--output={output}", f"--teacher={output / 'another'}", f"--data={data}"
+    error = run_main(monkeypatch, capsys, *places, *flags())
+    assert (
+        f"--teacher is {output / 'another'}, in the folder of the earlier run" in error
+        and "give another --output" in error
+    )
+    shutil.rmtree(output / "another")
 
 
 def test_help_names_every_setting_with_its_default(monkeypatch, capsys):

@@ -16,6 +16,7 @@ def test_a_teachers_scores_are_said_and_written_where_that_is_wanted(
 ):
     def scored(key, teacher, environment, *, epsilon, episodes):
         changes = {"score": 2.5, "score_error": 0.125, "random_score": 0.75, "random_score_error": 0.0625}
+        changes["environment_options"] = {"sticky_action_probability": 0.5}  # in which it stays the same teacher
         card = dataclasses.replace(teacher.card, evaluation_episodes=episodes, **changes)
         return dataclasses.replace(teacher, card=card)
 

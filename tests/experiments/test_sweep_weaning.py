@@ -54,7 +54,11 @@ def test_a_sweep_compiles_once_and_draws(monkeypatch, teacher_folder, tmp_path, 
 
 @pytest.mark.parametrize(
     "arguments, message",
-    [(["--schedules="], "--schedules is empty"), (["--schedules=linear,liner"], "unknown weaning 'liner'")],
+    [
+        (["--schedules="], "--schedules is empty"),
+        (["--schedules=linear,liner"], "unknown weaning 'liner'"),
+        (["--coefficients=1,3,1.0"], "--coefficients is (1.0, 3.0, 1.0); give each once"),
+    ],
 )
 def test_wrong_sweeps_are_refused(arguments, message, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["sweep_weaning.py", *arguments])

@@ -39,6 +39,16 @@ def test_a_learning_curve_has_one_zero_and_one_unit_line_across_both_axes(scores
     assert "λ" in right.get_ylabel() and "weaning" in right.get_ylabel()
 
 
+def test_a_run_of_an_offline_phase_alone_has_a_time_for_every_iteration():
+    offline = [
+        row | {"phase": "offline", "iteration": number, "agent_steps": 0}
+        for number in (1, 2, 3)
+        for row in rows((0.2,))
+    ]
+    times, _ = plotting._by_iteration(offline, "score")
+    assert list(np.diff(times) > 0) == [True, True] and times[-1] == 0
+
+
 def test_a_sweep_says_what_lambda_is():
     runs = [
         row for name in ("linear", "step") for row in rows((0.2, 0.9), schedule=name, coefficient=1.0, temperature=0.1)

@@ -1,10 +1,12 @@
 """Which of a teacher's data a run takes, and how many: as many as it asks for, wherever they are."""
 
+import dataclasses
 import shutil
 
 import pytest
 from tiny import tiny
 
+import purejaxrrl
 from purejaxrrl.runs import experiment
 from purejaxrrl.students.settings import QDagger
 from purejaxrrl.teachers import datasets
@@ -30,6 +32,20 @@ def test_data_beside_the_teacher_are_as_many_as_asked_for(beside, breakout, teac
     assert fewer.memory.capacity == 160 and fewer.fingerprint() == datasets.last(dataset, 160).fingerprint()
     assert "160 transitions from" in (printed := capsys.readouterr().out) and "the last of 400 there" in printed
     assert load(beside, breakout, teacher, data_transitions=400).memory.capacity == 400
+
+
+def test_data_of_another_environments_options_are_said_to_be_that(beside, breakout, teacher):
+    """Also where the teacher was scored anew there."""
+    card = dataclasses.replace(teacher.card, environment_options={"sticky_action_probability": 0.5})
+    environment = purejaxrrl.make("minatar/breakout", sticky_action_probability=0.5)
+    with pytest.raises(ValueError, match="holds data of minatar/breakout made with the options of the default"):
+        load(beside, environment, dataclasses.replace(teacher, card=card))
+
+
+def test_data_beside_a_teacher_are_found_from_within_it(beside, breakout, teacher, dataset, monkeypatch):
+    monkeypatch.chdir(beside / "teacher")
+    options = experiment.Options(teacher=".")
+    assert experiment.load_data(options, tiny(QDagger), breakout, teacher).fingerprint() == dataset.fingerprint()
 
 
 @pytest.mark.parametrize("given", [{}, {"data": "elsewhere"}])

@@ -329,8 +329,8 @@ def test_data_that_cannot_be_collected_are_refused(changes, message):
 
 
 def test_a_warm_up_that_never_ends_is_refused():
-    with pytest.raises(ValueError, match="warm_up is 1000000, all of the"):
-        DQN(**TINY | {"warm_up": 1_000_000})
+    with pytest.raises(ValueError, match="warm_up is 1000000, all of the 800 agent steps"):
+        qdagger.program(DQN(**TINY | {"warm_up": 1_000_000}), ENVIRONMENT, student=LINEAR)
 
 
 def test_settings_of_another_program_are_refused():

@@ -277,6 +277,30 @@ def test_a_term_is_found_by_module_and_name(tmp_path, monkeypatch):
             losses.load_term(place)
 
 
+def test_a_term_is_found_in_the_working_folder(tmp_path, monkeypatch):
+    """As a program's in another folder, which is where Python looks by itself."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(losses.sys, "path", [place for place in losses.sys.path if place])
+    (tmp_path / "terms_in_the_working_folder.py").write_text(
+        "from purejaxrrl.students.losses import term\n@term()\ndef none(context, hyperparameters):\n    return 0.0\n"
+    )
+    assert losses.load_term("terms_in_the_working_folder:none").name == "none"
+
+
+def test_a_changed_weight_is_another_term():
+    def loss(context, hyperparameters):
+        return 0.0
+
+    def once(context, hyperparameters):
+        return 1.0
+
+    def twice(context, hyperparameters):
+        return 2.0
+
+    found = [losses.Term("mine", loss, *weight).identity() for weight in ((), (once,), (twice,))]
+    assert len(set(found)) == 3
+
+
 def test_changed_code_is_another_term(tmp_path, monkeypatch):
     """By what results and runs compare."""
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,5 +1,6 @@
 """A teacher and its data as one file: whole and untouched, or refused before anything of it is written."""
 
+import errno
 import json
 import shutil
 import zipfile
@@ -202,6 +203,16 @@ def test_more_than_is_taken_is_refused_before_it_is_unpacked(folders, packed, tm
         archive.unpack(packed, tmp_path / "theirs")
     with pytest.raises(archive.ArchiveError, match="checksum"):
         archive.unpack(packed, tmp_path / "theirs", largest=6)
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_a_full_disk_is_not_a_damaged_archive(packed, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "theirs")
+
+    monkeypatch.setattr(archive, "_extract_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        archive.unpack(packed, tmp_path / "theirs")
     assert not (tmp_path / "theirs").exists()
 
 

@@ -295,15 +295,15 @@ def test_a_teacher_of_the_first_release_loads_with_its_fingerprint(teacher, copy
     assert loaded.card == CARD and loaded.fingerprint() == teacher.fingerprint()
 
 
-def test_the_environments_options_are_part_of_the_fingerprint_where_there_are_some(teacher):
+def test_options_that_decide_what_is_seen_or_done_are_part_of_the_fingerprint(teacher):
     def fingerprint(options):
         card = dataclasses.replace(CARD, environment_options=options)
         return dataclasses.replace(teacher, card=card).fingerprint()
 
-    assert fingerprint({}) == teacher.fingerprint()
-    found = [fingerprint(options) for options in ({"mode": 1}, {"mode": 2}, {"mode": 1, "sticky": True})]
+    assert fingerprint({}) == fingerprint({"mode": 1, "noop_max": 3}) == teacher.fingerprint()
+    found = [fingerprint({"frame_skip": 2}), fingerprint({"frame_skip": 3}), fingerprint({"full_action_set": True})]
     assert len({teacher.fingerprint(), *found}) == 4
-    assert fingerprint({"sticky": True, "mode": np.int32(1)}) == found[2]
+    assert fingerprint({"frame_skip": np.int32(2), "noop_max": 3}) == found[0]
 
 
 def test_four_flipped_bytes_are_no_other_teacher(copy):

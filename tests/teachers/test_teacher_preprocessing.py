@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrrl import teachers
+from purejaxrrl import environments, networks, teachers
 from purejaxrrl.environments.atari import environment as environment_module
 from purejaxrrl.evaluation import playing
 from purejaxrrl.runs import experiment
@@ -17,6 +17,7 @@ from purejaxrrl.students import qdagger
 from purejaxrrl.students.hyperparameters import as_arrays
 from purejaxrrl.students.settings import QDagger
 from purejaxrrl.teachers import datasets, preprocessing
+from purejaxrrl.teachers import teacher as teacher_module
 
 LANES = 2
 
@@ -111,6 +112,35 @@ def test_scores_are_played_anew_in_the_students_environment(make, tmp_path, monk
     with pytest.warns(UserWarning, match="sticky_action_probability"):
         assert experiment.fitted(options, loaded, make(noop_max=3), 0.0).card.score == 7.0
     assert experiment.fitted(options, loaded, make(sticky_action_probability=0.0, noop_max=3), 0.0).card.score == 99.0
+
+
+def test_a_student_graduates_where_students_are_scored(make, monkeypatch):
+    """Not where a lost life ends an episode and rewards are clipped, whatever environment it was trained in."""
+    played = []
+    monkeypatch.setattr(teacher_module, "score", lambda key, apply, weights, environment, *rest: played.append(
+        environments.options_of(environment)
+    ) or teacher_module.Score(1.0, 0.5))  # fmt: skip
+    environment = make(noop_max=3, clip_rewards=True, terminal_on_life_loss=True)
+    network = networks.describe("nature_cnn", 4, (84, 84, 4), width=1 / 32)
+    made = teachers.graduate(
+        jax.random.key(0), network, network.init(jax.random.key(1)), environment, environment.default_params,
+        epsilon=0.0, episodes=2, frames=0,
+    )  # fmt: skip
+    assert played == [{"noop_max": 3}] * 2 and made.card.environment_options == {"noop_max": 3}
+
+
+def test_a_teacher_that_is_to_press_fire_is_scored_so(make, monkeypatch):
+    environment = make(sticky_action_probability=0.0, noop_max=3)
+    monkeypatch.setattr(
+        teachers,
+        "scored_anew",
+        lambda key, teacher, *_, **given: dataclasses.replace(
+            teacher, card=dataclasses.replace(teacher.card, score=7.0)
+        ),
+    )
+    for fires, score in ((False, 2.0), (True, 7.0)):
+        options = experiment.Options(teacher="somewhere", teacher_fires=fires)
+        assert experiment.fitted(options, idle_teacher(environment), environment, 0.0).card.score == score
 
 
 def due(steps):

@@ -6,6 +6,12 @@ import os
 
 import jax
 
+from purejaxrrl.errors import UserError
+
+
+class TooManyLanesError(UserError, MemoryError):
+    """More lanes of an environment than there is memory for."""
+
 
 def device_bytes() -> int | None:
     """The memory of all devices of the default backend; of a CPU, the machine's. None where it is not known."""
@@ -20,12 +26,12 @@ def device_bytes() -> int | None:
 def check(name: str, lanes: int, lane_bytes: int) -> None:
     """
     Raises:
-      MemoryError: `lanes` lanes of an environment, each of which takes at least `lane_bytes`, are more than there is memory for.
+      TooManyLanesError: `lanes` lanes of an environment, each of which takes at least `lane_bytes`, are more than there is memory for.
     """
     available = device_bytes()
     if available is None or lanes * lane_bytes <= available:
         return
-    raise MemoryError(
+    raise TooManyLanesError(
         f"{lanes:,} lanes of {name} take at least {lanes * lane_bytes / 2**30:.1f} GiB and there are {available / 2**30:.1f} GiB; "
         f"at most {available // lane_bytes:,} lanes fit"
     )

@@ -206,7 +206,7 @@ class Atari:
         """Starts an episode in one of the start states, drawn uniformly; consumes `key`.
 
         Raises:
-          MemoryError: there are more lanes, with all `vmap`s around this, than the device has memory for.
+          TooManyLanesError: there are more lanes, with all `vmap`s around this, than the device has memory for.
         """
         params = self.default_params if params is None else params
         return self._reset(key, base.int32(params.game))

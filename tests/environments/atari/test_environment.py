@@ -15,6 +15,7 @@ from purejaxrrl import environments
 from purejaxrrl.environments import base
 from purejaxrrl.environments.atari import capacity, palettes
 from purejaxrrl.environments.atari.environment import Atari, Settings
+from purejaxrrl.errors import UserError
 
 GAMES = ("breakout", "pong", "space_invaders", "beam_rider", "air_raid", "pooyan")
 """NTSC and PAL, paddles and joysticks, three heights, and (Beam Rider) starts that differ from reset to reset."""
@@ -319,8 +320,11 @@ def test_more_lanes_than_memory_are_an_error_that_says_how_many_fit(fake, monkey
     _, state = jax.eval_shape(environment.reset, jax.random.key(0))
     lane_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) + 2 * 84 * 84 * 4
     monkeypatch.setattr(capacity, "device_bytes", lambda: 999 * lane_bytes + 1)
-    with pytest.raises(MemoryError, match="1,000 lanes of atari/breakout .* at most 999 lanes fit"):
+    with pytest.raises(
+        capacity.TooManyLanesError, match="1,000 lanes of atari/breakout .* at most 999 lanes fit"
+    ) as error:
         jax.eval_shape(jax.vmap(jax.vmap(Atari("breakout").reset)), keys)
+    assert isinstance(error.value, MemoryError) and isinstance(error.value, UserError)
 
 
 def test_settings_out_of_range_are_errors():
