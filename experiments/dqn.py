@@ -27,6 +27,9 @@ from purejaxrrl.students.hyperparameters import declare, option, replace
 from purejaxrrl.students.settings import DQN, SIDE_BY_SIDE
 from purejaxrrl.teachers import datasets
 
+ALGORITHMS = {"q_values": "DQN", "c51": "C51", "quantile": "QR-DQN"}
+"""What a card calls a student with that head."""
+
 
 @declare
 class Options:
@@ -96,7 +99,7 @@ def save_teacher(path: Path, options: Options, program: qdagger.Program, state: 
     teacher = teachers.graduate(
         streams.root(options.seed, Purpose.CARD), program.student.network, params, program.evaluation_environment,
         program.env_params, epsilon=program.settings.evaluation_epsilon, episodes=options.card_episodes,
-        frames=options.frames, algorithm="DQN", seed=options.seed, version=purejaxrrl.__version__,
+        frames=options.frames, algorithm=ALGORITHMS.get(program.settings.head, program.settings.head), seed=options.seed, version=purejaxrrl.__version__,
         command=shlex.join(["python", *sys.argv]),
         training=teachers.preprocessing.described(program.environment, reward_clip=program.settings.reward_clip),
     )  # fmt: skip

@@ -123,8 +123,9 @@ def epsilon_greedy(key: chex.PRNGKey, q_values: chex.Array, epsilon: chex.Array)
 
 
 def linear_epsilon(agent_steps: chex.Array, start: chex.Array, end: chex.Array, decay_steps: chex.Array) -> chex.Array:
-    """Exploration that falls from `start` to `end` linearly over the first `decay_steps` agent steps (0: `end` at once)."""
-    remaining = jnp.clip(1.0 - agent_steps / jnp.maximum(decay_steps, 1), 0.0, 1.0) * (decay_steps > 0)
+    """Exploration that falls from `start`, which it is before agent step 0, to `end` linearly over `decay_steps` (0: `end` at once)."""
+    falling = jnp.clip(1.0 - agent_steps / jnp.maximum(decay_steps, 1), 0.0, 1.0)
+    remaining = jnp.where(decay_steps > 0, falling, agent_steps < 0)
     return end + (start - end) * remaining
 
 

@@ -5,8 +5,8 @@ enters the ring with the teacher's output for it, a batch leaves it, an update f
 evaluated, and its score moves lambda. All are of one run; `jax.vmap` over keys and settings trains a sweep in one program:
 
     program = qdagger.program(settings, environment, teacher, data)
-    train = jax.jit(jax.vmap(functools.partial(qdagger.train, program)))
-    state, offline_metrics, online_metrics = train(keys, hyperparameters.stack([settings, ...]))
+    train = jax.jit(jax.vmap(functools.partial(qdagger.train, program), in_axes=(0, 0, None)))
+    state, offline_metrics, online_metrics = train(keys, hyperparameters.stack([settings, ...]), data.ring)
 
 What all runs share stays unbatched: rows, updates and cadences are counted by the iteration's index, never by a run.
 """

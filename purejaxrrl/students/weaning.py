@@ -3,7 +3,7 @@
 | schedule | sees | remembers |
 | --- | --- | --- |
 | return_driven | the score of the last evaluation | that, and whether lambda was ever 0 |
-| lower_bound | the scores of the last `weaning_evaluations` evaluations | those |
+| lower_bound | the scores of the last `weaning_evaluations` evaluations | those, and whether lambda was ever 0 |
 | disagreement | what the teacher thinks of every action that the student would take where it plays | two means, of about `weaning_memory` agent steps |
 | linear, cosine, exponential, step, constant, none | the agent steps so far | nothing |
 

@@ -72,6 +72,22 @@ def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
         assert capsys.readouterr().out.count(expected) == lines
 
 
+def test_a_longer_run_leaves_the_teacher_what_it_was(monkeypatch, tmp_path):
+    found = []
+    for longer in (0, 480):
+        run_main(
+            monkeypatch,
+            tmp_path / str(longer),
+            f"--longer-frames={longer}",
+            "--keep-replay=0",
+            "--head=c51",
+            "--v-min=-5",
+        )
+        found.append(teachers.load(tmp_path / str(longer) / "teacher"))
+    assert found[0].fingerprint() == found[1].fingerprint()
+    assert [teacher.card.algorithm for teacher in found] == ["C51", "C51"]
+
+
 @pytest.mark.slow
 def test_learns_cartpole():
     """A gymnax environment passed in: twice the return of a random policy within 20,000 steps."""

@@ -143,6 +143,54 @@ def test_episodes_returns_are_those_of_the_game_unclipped():
     assert total + float(state.running_return.sum()) == pytest.approx(running.sum(), rel=1e-5)
 
 
+def test_a_rollout_has_the_greatest_value_of_what_was_seen_and_its_ends():
+    """The corridor's observation has the time, and its limit of 6 truncates what is longer."""
+    settings = pqn.PQN(**SMALL)
+    program = pqn.make_program(settings, toys.Corridor(), 1)
+    state = pqn.init(program, jax.random.key(0), settings)
+    state, _ = pqn.play(program, state, jax.random.key(1), 0.5)
+    state, rollout = pqn.play(program, state, jax.random.key(2), 0.5)
+    values = (
+        program.network.apply(state.params, rollout.observation.reshape(-1, 2)).max(-1).reshape(rollout.value.shape)
+    )
+    np.testing.assert_allclose(rollout.value, values, rtol=1e-5)
+    last = program.network.apply(state.params, state.actors.observation).max(-1)
+    np.testing.assert_allclose(rollout.last_value, last, rtol=1e-5)
+    truncated, terminated, is_transition = (
+        np.asarray(getattr(rollout, name)) for name in ("truncated", "terminated", "is_transition")
+    )
+    assert truncated.any() and terminated.any() and not is_transition.all()
+    np.testing.assert_array_equal(is_transition[1:], ~truncated[:-1])
+    time, action = np.asarray(rollout.observation[..., 1]), np.asarray(rollout.action)
+    np.testing.assert_allclose(rollout.reward, np.where(is_transition, time + 1 + 0.25 * action, 0.0))
+    np.testing.assert_array_equal(truncated, (time == 5) & ~terminated & is_transition)
+
+
+def test_the_learning_rate_falls_where_it_is_to(monkeypatch):
+    """Two rollouts an iteration, two iterations: after 0, 1, 2 and 3 quarters of the run."""
+    monkeypatch.setattr(
+        pqn, "learn", lambda program, settings, state, key, played, rate: (state, {"td_loss": jnp.float32(rate)})
+    )
+    for decays, expected in ((False, [1.0, 1.0]), (True, [(1 + 0.75) / 2, (0.5 + 0.25) / 2])):
+        settings = pqn.PQN(**SMALL, learning_rate=1.0, decay_learning_rate=decays)
+        program = pqn.make_program(settings, toys.Corridor(), 128)
+        state = pqn.init(program, jax.random.key(0), settings)
+        rates = [
+            pqn.iteration(program, state, jax.random.key(1), settings, jnp.int32(index))[1]["td_loss"]
+            for index in (0, 1)
+        ]
+        assert [float(rate) for rate in rates] == pytest.approx(expected)
+
+
+def test_the_first_of_several_runs_is_the_teacher(monkeypatch, tmp_path):
+    for seeds in (1, 2):
+        run_main(monkeypatch, tmp_path / str(seeds), seeds=seeds, frames=64)
+    alone, first = (teachers.load(tmp_path / str(seeds) / "teacher") for seeds in (1, 2))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), alone.params, first.params)
+    rows = list(csv.DictReader((tmp_path / "2" / "metrics.csv").open()))
+    assert [row["seed"] for row in rows] == ["0", "1"] and rows[0]["td_loss"] != rows[1]["td_loss"]
+
+
 def test_it_learns_cartpole():
     """Several times a random policy's return within 60,000 steps."""
     gymnax = pytest.importorskip("gymnax")

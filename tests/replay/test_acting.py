@@ -149,7 +149,17 @@ def test_epsilon_greedy_explores_each_environment_for_itself():
 
 @pytest.mark.parametrize(
     ("agent_steps", "decay_steps", "expected"),
-    [(0, 100, 1.0), (25, 100, 0.775), (50, 100, 0.55), (100, 100, 0.1), (10_000, 100, 0.1), (0, 0, 0.1), (7, 0, 0.1)],
+    [
+        (0, 100, 1.0),
+        (25, 100, 0.775),
+        (50, 100, 0.55),
+        (100, 100, 0.1),
+        (10_000, 100, 0.1),
+        (0, 0, 0.1),
+        (7, 0, 0.1),
+        (-5, 100, 1.0),
+        (-1, 0, 1.0),
+    ],
 )
 def test_linear_epsilon_by_hand(agent_steps, decay_steps, expected):
     epsilon = acting.linear_epsilon(jnp.int32(agent_steps), 1.0, 0.1, jnp.float32(decay_steps))

@@ -15,7 +15,7 @@ from purejaxrrl.evaluation import playing
 from purejaxrrl.runs import experiment
 from purejaxrrl.students import qdagger
 from purejaxrrl.students.hyperparameters import as_arrays
-from purejaxrrl.students.settings import QDagger
+from purejaxrrl.students.settings import DQN, QDagger
 from purejaxrrl.teachers import datasets, preprocessing
 from purejaxrrl.teachers import teacher as teacher_module
 
@@ -127,6 +127,14 @@ def test_a_student_graduates_where_students_are_scored(make, monkeypatch):
         epsilon=0.0, episodes=2, frames=0,
     )  # fmt: skip
     assert played == [{"noop_max": 3}] * 2 and made.card.environment_options == {"noop_max": 3}
+
+
+def test_students_are_scored_without_what_is_for_training_only(make):
+    environment = make(noop_max=3, clip_rewards=True, terminal_on_life_loss=True)
+    settings = DQN(network="nature_cnn", width=1 / 32, capacity=400)
+    program = qdagger.program(settings, environment)
+    assert environments.options_of(program.evaluation_environment) == {"noop_max": 3}
+    assert program.environment is environment
 
 
 def test_a_teacher_that_is_to_press_fire_is_scored_so(make, monkeypatch):

@@ -107,6 +107,10 @@ def compare(games: tuple[str, ...], steps: int, seed: int) -> int:
     return ended
 
 
+def test_games_of_both_televisions_equal_ale_pys_vector_environment_for_some_steps():
+    compare(("breakout", "air_raid"), steps=8, seed=0)
+
+
 @pytest.mark.slow
 def test_a_mixed_batch_equals_ale_pys_vector_environment():
     compare(GAMES, steps=60, seed=0)

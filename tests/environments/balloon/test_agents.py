@@ -88,6 +88,22 @@ def test_a_suite_is_flown_seed_by_seed_and_scored(monkeypatch, steps):
     assert low <= mean <= high and suites.lost(scores) == 0
 
 
+def test_a_students_evaluation_is_the_suites_flight(monkeypatch):
+    """Which scores a balloon's student, and so moves its lambda."""
+    monkeypatch.setattr(suites, "STEPS_OF_EPISODE", 3)
+    seeds = [3, 49, 5]
+
+    def q_values(observations):
+        return jnp.stack([observations[:, 0], observations[:, 1], observations[:, 7]], 1)
+
+    scores, _ = suites.fly(make(), agents.greedy(q_values), seeds)
+    found = jax.jit(lambda key: suites.evaluation(make(), seeds)(key, q_values, None))(jax.random.key(0))
+    np.testing.assert_allclose(found["seed_returns"], scores.returns, rtol=1e-5)
+    np.testing.assert_allclose(found["seed_twr50"], scores.twr50, rtol=1e-6)
+    assert float(found["mean_return"]) == pytest.approx(scores.returns.mean(), rel=1e-5) and int(found["episodes"]) == 3
+    assert len(set(scores.returns.round(3))) > 1, "seeds that fly alike would hide which is flown"
+
+
 def test_no_seeds_are_refused():
     with pytest.raises(ValueError, match="no seeds were given"):
         suites.fly(make(), agents.stay(), [])
