@@ -29,7 +29,7 @@ import purejaxrrl
 from purejaxrrl import teachers
 from purejaxrrl.environments.balloon import agents, suites, wind_belief
 from purejaxrrl.errors import UserError
-from purejaxrrl.runs import command_line, devices, experiment, identity, run_folder
+from purejaxrrl.runs import command_line, compilations, devices, experiment, identity, run_folder
 from purejaxrrl.runs.progress import clock
 from purejaxrrl.students.balloon import LargeStationKeeper, StationKeeper
 from purejaxrrl.students.hyperparameters import declare, option, replace, with_defaults
@@ -192,6 +192,7 @@ def classes() -> tuple[type, type]:
 
 def main() -> None:
     devices.use_cores()
+    compilations.keep()
     start = time.perf_counter()
     options, settings = command_line.parse(classes(), __doc__, leave_out=SET_HERE)
     afterwards = "" if options.evaluate else "the same command with --resume goes on with what is not finished"

@@ -18,7 +18,7 @@ import purejaxrrl
 from purejaxrrl import environments, replay, streams, teachers
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.errors import UserError
-from purejaxrrl.runs import command_line, devices, experiment, memory, run_folder, training
+from purejaxrrl.runs import command_line, compilations, devices, experiment, memory, run_folder, training
 from purejaxrrl.runs import identity as run_identity
 from purejaxrrl.runs.progress import counted
 from purejaxrrl.streams import Purpose
@@ -142,6 +142,7 @@ def train(options: Options, program: qdagger.Program, folder: run_folder.RunFold
 
 def main() -> None:
     devices.use_cores()
+    compilations.keep()
     with command_line.user_errors():
         options, settings = command_line.parse((Options, DQN), __doc__, leave_out=("online_iterations",))
         experiment.check_output(options)

@@ -23,7 +23,7 @@ from purejaxrrl import environments, networks, streams, teachers
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.errors import UserError
 from purejaxrrl.replay import acting
-from purejaxrrl.runs import command_line, devices, experiment, run_folder
+from purejaxrrl.runs import command_line, compilations, devices, experiment, run_folder
 from purejaxrrl.runs import identity as run_identity
 from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
@@ -358,6 +358,7 @@ def save_teacher(path: Path, options: Options, program: Program, state: State) -
 
 def main() -> None:
     devices.use_cores()
+    compilations.keep()
     with command_line.user_errors():
         options, settings = command_line.parse((Options, PQN), __doc__)
         experiment.check_output(options)

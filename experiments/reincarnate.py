@@ -23,7 +23,7 @@ import jax
 
 import purejaxrrl
 from purejaxrrl import environments, streams, teachers
-from purejaxrrl.runs import command_line, devices, experiment, plotting, run_folder, training
+from purejaxrrl.runs import command_line, compilations, devices, experiment, plotting, run_folder, training
 from purejaxrrl.runs.progress import clock, counted
 from purejaxrrl.streams import Purpose
 from purejaxrrl.students import presets, qdagger
@@ -51,6 +51,7 @@ def settings_class() -> type:
 
 def main() -> None:
     devices.use_cores()
+    compilations.keep()
     start = time.perf_counter()
     with command_line.user_errors():
         preset = presets.named(command_line.given("preset", "quick"), command_line.given("environment", ""))

@@ -10,7 +10,7 @@ not.
 from purejaxrrl import streams, teachers
 from purejaxrrl.errors import UserError
 from purejaxrrl.files import atomic
-from purejaxrrl.runs import command_line, devices, experiment
+from purejaxrrl.runs import command_line, compilations, devices, experiment
 from purejaxrrl.streams import Purpose
 from purejaxrrl.students.hyperparameters import declaration, declare, option
 from purejaxrrl.students.settings import SIDE_BY_SIDE, ValueBased
@@ -41,6 +41,7 @@ class Config:
 
 def main() -> None:
     devices.use_cores()
+    compilations.keep()
     with command_line.user_errors("the same command starts again"):
         (config,) = command_line.parse((Config,), __doc__)
         path = config.teacher or teachers.shipped(config.environment)

@@ -19,7 +19,7 @@ import numpy as np
 
 from purejaxrrl.errors import UserError
 from purejaxrrl.evaluation import statistics
-from purejaxrrl.runs import command_line, devices, experiment, plotting, run_folder, training
+from purejaxrrl.runs import command_line, compilations, devices, experiment, plotting, run_folder, training
 from purejaxrrl.runs.progress import clock
 from purejaxrrl.students import presets
 from purejaxrrl.students.hyperparameters import declare, option, replace, with_defaults
@@ -118,6 +118,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     devices.use_cores()
+    compilations.keep()
     start = time.perf_counter()
     with command_line.user_errors():
         preset = defaults(command_line.given("environment", ""))

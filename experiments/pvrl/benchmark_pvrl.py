@@ -30,7 +30,7 @@ import suites
 
 from purejaxrrl import environments, teachers
 from purejaxrrl.errors import UserError
-from purejaxrrl.runs import command_line, devices, experiment, memory, run_folder, training
+from purejaxrrl.runs import command_line, compilations, devices, experiment, memory, run_folder, training
 from purejaxrrl.runs.identity import with_code
 from purejaxrrl.runs.progress import clock
 from purejaxrrl.students import hyperparameters, presets, qdagger, student
@@ -312,6 +312,7 @@ def flags_of_suite() -> Mapping[str, Any]:
 
 def main() -> None:
     devices.use_cores()
+    compilations.keep()
     (config,) = command_line.parse((Config,), __doc__, defaults=flags_of_suite())
     start = time.perf_counter()
     with command_line.user_errors("the same command with --resume goes on with what is not finished"):

@@ -25,7 +25,7 @@ import searches
 
 from purejaxrrl.environments import minatar
 from purejaxrrl.errors import UserError
-from purejaxrrl.runs import command_line, devices, experiment, run_folder
+from purejaxrrl.runs import command_line, compilations, devices, experiment, run_folder
 from purejaxrrl.students.hyperparameters import declaration, declare, option
 from purejaxrrl.students.presets import PAPERS_BUDGET, Share
 
@@ -366,6 +366,7 @@ def report(config: Config, stages: Sequence[Stage]) -> str:
 
 def main() -> None:
     devices.use_cores()
+    compilations.keep()
     (config,) = command_line.parse((Config,), __doc__)
     if config.plan:
         print(f"{runs_of(config):,} students at most, before any grid is extended\n")

@@ -1,15 +1,48 @@
-"""How long JAX has been compiling, and whether it is: tracing, lowering, and XLA's own work or its cache's."""
+"""What JAX compiles: kept for the next time; and how long it has been at it, tracing, lowering, and XLA's own work or its cache's."""
 
+import hashlib
+import os
+import platform
 import time
+from pathlib import Path
 from types import TracebackType
 
+import jax
 import jax.monitoring
+
+from purejaxrrl.files import cache
 
 _STAGES = {
     "/jax/core/compile/jaxpr_trace_duration",
     "/jax/core/compile/jaxpr_to_mlir_module_duration",
     "/jax/core/compile/backend_compile_duration",
 }
+
+
+def keep() -> None:
+    """Has JAX keep what takes long to compile in the user's cache folder, and look there first: a program that is started again begins at once.
+
+    Where JAX_COMPILATION_CACHE_DIR says where, or is empty for nowhere, or that folder cannot be written, it changes nothing.
+    """
+    if jax.config.jax_compilation_cache_dir is not None or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    try:
+        folder = cache.folder("xla") / _processor()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # a home that cannot be written, or none
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def _processor() -> str:
+    """Of which kind the CPU is, as a name: what was compiled for one may not run on another that shares the folder."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    about = sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
+    return f"{platform.machine()}-{hashlib.sha256(repr((platform.processor(), about)).encode()).hexdigest()[:12]}"
 
 
 class Compilations:

@@ -1,5 +1,8 @@
 """What is counted as compilation, against a clock of the test's and against JAX itself."""
 
+import os
+import subprocess
+import sys
 import time
 
 import jax
@@ -11,6 +14,37 @@ from purejaxrrl.runs.compilations import Compilations
 TRACE, LOWER, COMPILE = (
     f"/jax/core/compile/{stage}_duration" for stage in ("jaxpr_trace", "jaxpr_to_mlir_module", "backend_compile")
 )
+
+
+KEEPING = """
+import sys
+import jax, jax.numpy as jnp
+from purejaxrrl.runs import compilations
+
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+compilations.keep()
+with compilations.Compilations():
+    jax.jit(lambda x: jnp.sort(jnp.sin(x)))(jnp.arange(64.0))
+print(jax.config.jax_compilation_cache_dir)
+"""
+
+
+@pytest.mark.parametrize("case", ["fresh", "said elsewhere", "said nowhere", "a file in its place"])
+def test_programs_are_kept_unless_somebody_says_otherwise(case, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    environment |= {"PUREJAXRRL_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
+    said = {"said elsewhere": str(tmp_path / "other"), "said nowhere": ""}.get(case)
+    environment |= {} if said is None else {"JAX_COMPILATION_CACHE_DIR": said}
+    if case == "a file in its place":
+        (tmp_path / "cache").touch()
+    done = subprocess.run([sys.executable, "-c", KEEPING], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    kept = sorted(path.parents[1].name for path in tmp_path.rglob("*-cache") if path.is_file())
+    assert bool(kept) == (case in ("fresh", "said elsewhere"))
+    if case == "fresh":
+        assert set(kept) == {"xla"} and done.stdout.startswith(str(tmp_path / "cache" / "xla"))
+    elif said:
+        assert done.stdout.strip() == said
 
 
 @pytest.fixture
