@@ -68,10 +68,10 @@ def with_iterations(options: Options, settings: DQN, environment: Environment) -
     """The settings with the iterations that the frames asked for make up. Raises ValueError where they do not divide."""
     iteration_frames = settings.iteration_steps * environments.frames_per_step(environment)
     for name in ("frames", "longer_frames"):
-        if getattr(options, name) % iteration_frames:
+        if (frames := getattr(options, name)) % iteration_frames:
             raise UserError(
-                f"--{name.replace('_', '-')} is {getattr(options, name)}, not a multiple of an iteration's {iteration_frames} "
-                f"frames (--iteration-steps {settings.iteration_steps})"
+                f"--{name.replace('_', '-')} is {frames}, not a multiple of an iteration's {iteration_frames} "
+                f"frames (--iteration-steps {settings.iteration_steps}); take {-(-frames // iteration_frames) * iteration_frames}"
             )
     if options.longer_frames and options.longer_frames <= options.frames:
         raise UserError(f"--longer-frames is {options.longer_frames}; it must be more than --frames, {options.frames}")

@@ -41,7 +41,7 @@ def main() -> None:
             manifest, place = archive.unpack(config.unpack, config.folder, config.largest), config.folder
     print(
         f"{place}: {manifest['environment']}, {len(manifest['files'])} files\nSHA-256 of the teacher {manifest['teacher_sha256']}, "
-        f"of its data {manifest['data_sha256']}"
+        f"{'of its data ' + manifest['data_sha256'] if manifest['data_sha256'] else 'without data'}"
     )
 
 

@@ -40,6 +40,7 @@ def make(name: str | Sequence[str], **settings: Any) -> Environment:
         return _make_gymnax(name.removeprefix(_GYMNAX), settings)
     factory, game = _factory(name)
     options.check_names(_joined(name), factory.settings_type, settings)
+    options.check_no_text(_joined(name), factory.settings_type, settings)
     # JSON has no tuples.
     return factory(game, **{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
 

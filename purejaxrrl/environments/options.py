@@ -35,6 +35,26 @@ def check_names(environment: str, settings_type: type, names: Collection[str]) -
             raise UserError(f"{environment} has no option {name!r}; the nearest are {', '.join(nearest)}")
 
 
+def check_no_text(environment: str, settings_type: type, values: dict[str, Any]) -> None:
+    """Raises ValueError where a value is text and the option is none, which a comparison of numbers would not say."""
+    types = typing.get_type_hints(settings_type)
+    for name, value in values.items():
+        if isinstance(value, str) and not _takes(types[name], value):
+            raise UserError(f"{environment}'s option {name} is {value!r}; it must be of type {_named(types[name])}")
+
+
+def _takes(expected: Any, value: Any) -> bool:
+    try:
+        pydantic.TypeAdapter(expected).validate_python(value, strict=True)
+    except pydantic.ValidationError:
+        return False
+    return True
+
+
+def _named(expected: Any) -> str:
+    return getattr(expected, "__name__", None) or str(expected)
+
+
 def split(text: str) -> dict[str, str]:
     """`"a=1,b=true"` as names and values, both text. Raises ValueError where it is not of that form."""
     values: dict[str, str] = {}
@@ -77,5 +97,4 @@ def _value(name: str, expected: Any, text: str) -> Any:
     for read in readings:
         with contextlib.suppress(ValueError, OverflowError):  # pydantic's ValidationError is one
             return read()
-    wanted = getattr(expected, "__name__", None) or str(expected)
-    raise UserError(f"environment option {name} is {text!r}; it must be of type {wanted}")
+    raise UserError(f"environment option {name} is {text!r}; it must be of type {_named(expected)}")

@@ -36,7 +36,7 @@ class ProgressBar:
         # Seconds without compilation, and updates, of each iteration. Every phase has its list: another thread reads them.
         self._paces: dict[str, list[tuple[float, int]]] = {phase: [] for phase in self._total}
         self._expected = 0.0
-        self._phase, self._updates, self._what = next(iter(self._total)), 0, ""
+        self._phase, self._updates, self._most, self._what = next(iter(self._total)), 0, 0, ""
         self._compilations = Compilations()
         self._last, self._compiled = time.perf_counter(), 0.0
         self.console = Console(highlight=False, soft_wrap=True)
@@ -59,9 +59,9 @@ class ProgressBar:
             f"[dim]measured {1 / pace:,.0f} updates/s: {clock(self._left())} left without playing and evaluations[/dim]"
         )
 
-    def begin(self, phase: str, updates: int, what: str) -> None:
-        """An iteration of so many updates begins; `what` is said of it."""
-        self._phase, self._updates, self._what = phase, updates, what
+    def begin(self, phase: str, updates: int, what: str, most: int = 0) -> None:
+        """An iteration of so many updates begins; `what` is said of it. most: that one of that phase has."""
+        self._phase, self._updates, self._what, self._most = phase, updates, what, most
 
     def advance(self, line: str, agent_steps: int = 0) -> float:
         """The iteration has ended, in which all runs together took `agent_steps`. Prints the line; returns its seconds."""
@@ -71,7 +71,7 @@ class ProgressBar:
         compiling, self._compiled = compiled - self._compiled, compiled
         working = max(seconds - compiling, 1e-9)
         self._done[self._phase] += self._updates
-        if self._updates:
+        if self._updates and 2 * self._updates >= self._most:  # else what is no update takes most of the time
             self._paces[self._phase].append((working, self._updates))
         speeds = {"updates": self._updates, "steps": agent_steps}
         said = [f"after {clock(compiling)} of compilation"] if compiling >= 1 else []

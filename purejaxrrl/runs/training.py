@@ -75,8 +75,8 @@ def run(
             bar.expect(runs.seconds_per_update(state))
         for number, (phase, index) in list(enumerate(phases))[done:]:
             iterations = getattr(program.settings, f"{phase}_iterations")
-            updates = runs.updates(phase, index)
-            bar.begin(phase, updates, f"{phase} iteration {index + 1} of {iterations}")
+            updates, most = (runs.updates(phase, each) for each in (index, iterations - 1))
+            bar.begin(phase, updates, f"{phase} iteration {index + 1} of {iterations}", most)
             state, metrics = runs.iteration(phase, index, state)
             agent_steps = (index + 1) * program.settings.iteration_steps * (phase == "online")
             losses = {name: value for name, value in metrics.items() if name.endswith("_loss")}
@@ -226,10 +226,14 @@ def rows_of(
     seconds: float,
     updates: int,
 ) -> list[dict[str, Any]]:
-    """One row of the tidy CSV for each run, of the metrics that are scalars; None for means over updates where there were none."""
+    """One row of the tidy CSV for each run, of the metrics that are scalars.
+
+    None for means over updates where there were none, and for what is seen where the student plays before it does.
+    """
     scalars = {name for name, values in metrics.items() if np.ndim(values) == 1}
     columns = [*_FIRST_COLUMNS, *sorted(scalars - set(_FIRST_COLUMNS))]
     unknown = {name for name in columns if not updates and (name.endswith("_loss") or name == "q_value")}
+    unknown |= {"disagreement"} if phase == "offline" else set()
     return [
         {"phase": phase, "iteration": iteration, "agent_steps": agent_steps}
         | label

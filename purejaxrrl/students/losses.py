@@ -275,13 +275,15 @@ def load_term(place: str) -> Term:
     """
     module, _, name = place.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise UserError(f"the term {place!r} cannot be imported (no module is called so); give it as module:name")
+        raise UserError(f"the term is {place!r}; give it as module:name")
     if "" not in sys.path and os.getcwd() not in sys.path:  # as of a program in another folder
         sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"the term {place!r} cannot be imported ({error}); give it as module:name") from None
+        raise UserError(
+            f"the term {place!r} cannot be imported ({error}); modules are looked for in the working folder, too"
+        ) from None
     if not isinstance(found, Term):
         raise UserError(f"{place} is a {type(found).__name__}; decorate a function with purejaxrrl.term")
     return found

@@ -74,6 +74,8 @@ def pack(
     path = Path(path)
     if path.exists():
         raise UserError(f"{path} exists; give another name")
+    if data_folder and not Path(data_folder).exists():
+        raise UserError(f"{data_folder} does not exist; give the folder of the teacher's data, or none")
     atomic.make_folder(path.parent)
     teacher = teachers.load(teacher_folder)
     data = datasets.load(data_folder, teacher).fingerprint() if data_folder else None

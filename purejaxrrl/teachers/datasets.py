@@ -20,7 +20,7 @@ from purejaxrrl.replay import acting
 from purejaxrrl.teachers import Teacher, check_fits
 
 KIND = "purejaxrrl teacher data"
-_REMEDY = "give another folder, or remove this one and new data are collected there"
+_REMEDY = "give the folder of its data, or one that is not there: new data are collected in it"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -325,7 +325,9 @@ def load(path: str | os.PathLike) -> Teacher:
     Raises:
       checkpoints.CheckpointError: there is none, it is half-written or damaged (all that is, is named), or it is something else.
     """
-    about = checkpoints.read_about(path, KIND, _REMEDY)
+    within = [name for name in ("student", "teacher") if (Path(path) / name / "about.json").exists()]
+    remedy = f"give {Path(path) / within[0]}, the teacher in it" if within else _REMEDY
+    about = checkpoints.read_about(path, KIND, remedy)
     try:
         card = validation.parse(Card, about["card"])
         network = networks.Description.from_json(about["network"])

@@ -70,6 +70,18 @@ def test_make_knows_its_options():
         purejaxrrl.make("minatar/breakout", stickiness=0.2)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("minatar/breakout", {"sticky_action_probability": "1e-1"}, "is '1e-1'; it must be of type float"),
+        ("atari/breakout", {"frame_skip": "4"}, "frame_skip is '4'; it must be of type int"),
+    ],
+)
+def test_text_for_a_number_is_refused_in_words(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        purejaxrrl.make(name, **options)
+
+
 def test_an_environments_options_make_it_again():
     environment = purejaxrrl.make("minatar/breakout", sticky_action_probability=0)
     options = json.loads(json.dumps(environments.options_of(environment)))

@@ -120,3 +120,16 @@ def test_iterations_count_by_their_updates(clock, capsys):
             clock.works(10)
             bar.advance("line")
     assert capsys.readouterr().out.splitlines()[-1] == "line  9 updates/s, 0:20 left"
+
+
+def test_an_iteration_that_hardly_learns_is_no_measure_of_those_that_do(clock, capsys):
+    """The first, in which the replay fills: two of ten updates, and an evaluation like the others'."""
+    with ProgressBar({"online": 102}) as bar:
+        bar.begin("online", 2, "online iteration 1 of 11", most=10)
+        clock.works(10)
+        bar.advance("line")
+        bar.begin("online", 10, "online iteration 2 of 11", most=10)
+        clock.works(10)
+        bar.advance("line")
+    first, second = capsys.readouterr().out.splitlines()
+    assert "left" not in first and second.endswith("1:30 left")

@@ -127,3 +127,16 @@ def test_the_commit_is_the_last_that_changed_code(checkout):
 def test_without_git_there_is_no_commit(checkout, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert identity.commit() is None
+
+
+def test_of_another_environments_run_nothing_else_is_said():
+    before = {
+        "environment": "minatar/breakout",
+        "settings": {"environment": "minatar/breakout"},
+        "teacher": {"score": 7.6},
+    }
+    now = {"environment": "minatar/asterix", "settings": {"environment": "minatar/asterix"}, "teacher": {"score": 1.8}}
+    assert (
+        identity.listed(identity.differences(before, now))
+        == "environment 'minatar/breakout' there, 'minatar/asterix' now"
+    )

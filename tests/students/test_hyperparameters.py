@@ -263,7 +263,7 @@ def test_every_setting_has_a_help_text_and_every_number_a_range(cls):
         ({"capacity": 1001}, "1001 does not divide into rows of 8"),
         ({"steps_per_update": 3}, "every 3 agent steps and 8 environments do not fit"),
         ({"iteration_steps": 1234}, "1234 agent steps is not a multiple of the 8 "),
-        ({"offline_updates": 300}, "offline_updates is 300, not a multiple of target_period, 250"),
+        ({"offline_updates": 300}, "offline_updates is 300, not a multiple of target_period, 250; take 250"),
         ({"head": "c52"}, "unknown head 'c52'; the nearest are c51"),
         ({"weaning": "cosin"}, "unknown weaning 'cosin'; the nearest are cosine"),
     ],

@@ -267,11 +267,11 @@ def test_a_term_is_found_by_module_and_name(tmp_path, monkeypatch):
     np.testing.assert_allclose(report["greatest_loss"], mean(Q.max(-1)), rtol=1e-5)
     for place, message in {
         "terms_of_a_user:undecorated": "terms_of_a_user:undecorated is a function; decorate a function with",
-        "terms_of_a_user:missing": "the term 'terms_of_a_user:missing' cannot be imported .*give it as module:name",
-        "no_such_module:greatest": "the term 'no_such_module:greatest' cannot be imported .*give it as module:name",
-        "greatest": "the term 'greatest' cannot be imported .*give it as module:name",
-        ":greatest": "the term ':greatest' cannot be imported .*give it as module:name",
-        "terms_of_a_user:": "the term 'terms_of_a_user:' cannot be imported .*give it as module:name",
+        "terms_of_a_user:missing": "the term 'terms_of_a_user:missing' cannot be imported .*has no attribute 'missing'",
+        "no_such_module:greatest": "the term 'no_such_module:greatest' cannot be imported .*in the working folder, too",
+        "greatest": "the term is 'greatest'; give it as module:name",
+        ":greatest": "the term is ':greatest'; give it as module:name",
+        "terms_of_a_user:": "the term is 'terms_of_a_user:'; give it as module:name",
     }.items():
         with pytest.raises(ValueError, match=message):
             losses.load_term(place)

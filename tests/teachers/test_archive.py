@@ -206,6 +206,12 @@ def test_more_than_is_taken_is_refused_before_it_is_unpacked(folders, packed, tm
     assert not (tmp_path / "theirs").exists()
 
 
+def test_data_that_are_not_there_are_not_packed(folders, tmp_path):
+    with pytest.raises(ValueError, match="nowhere does not exist; give the folder of the teacher's data, or none"):
+        archive.pack(tmp_path / "mine.zip", folders[0] / "teacher", tmp_path / "nowhere")
+    assert not (tmp_path / "mine.zip").exists()
+
+
 def test_a_full_disk_is_not_a_damaged_archive(packed, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "theirs")

@@ -153,7 +153,7 @@ def test_saved_data_come_back_bit_for_bit(dataset, teacher, saved):
 def test_another_teachers_data_are_refused(saved):
     with pytest.raises(
         CheckpointError,
-        match="the data of another teacher; give another folder, or remove this one",
+        match="the data of another teacher; give the folder of its data, or one that is not there",
     ):
         datasets.load(saved, make_teacher(1))
 
@@ -184,7 +184,7 @@ def test_data_that_are_not_as_described_are_refused(saved, teacher, tmp_path, ch
     del about["sha256"]
     change(about)
     (copy / "about.json").write_text(documents.text(about))
-    with pytest.raises(CheckpointError, match="new data are collected there"):
+    with pytest.raises(CheckpointError, match="new data are collected in it"):
         datasets.load(copy, teacher)
 
 
@@ -192,7 +192,7 @@ def test_data_of_the_first_release_are_refused_with_what_to_do(saved, teacher, t
     copy = shutil.copytree(saved, tmp_path / "copy")
     about = {"kind": datasets.KIND, "format": 1, "teacher": teacher.fingerprint(), "memory": {"capacity": 20}}
     (copy / "about.json").write_text(json.dumps(about))
-    with pytest.raises(CheckpointError, match="of the first release, .*give another folder, or remove"):
+    with pytest.raises(CheckpointError, match="of the first release, .*give the folder of its data, or one"):
         datasets.load(copy, teacher)
 
 

@@ -462,3 +462,9 @@ def _rewritten(teacher, folder, change):
 
 def test_a_card_of_another_network_is_refused(teacher, tmp_path):
     _rewritten(teacher, tmp_path, lambda about: about["card"].update(num_actions=4))
+
+
+def test_a_run_that_has_a_teacher_in_it_is_answered_with_its_place(teacher, tmp_path):
+    teachers.save(tmp_path / "run" / "student", teacher)
+    with pytest.raises(ValueError, match="run has no about.json.*give .*run/student, the teacher in it"):
+        teachers.load(tmp_path / "run")
