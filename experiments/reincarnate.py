@@ -2,7 +2,7 @@
 
     python experiments/reincarnate.py                                  # the shipped Breakout teacher, 4 seeds
     python experiments/reincarnate.py --environment minatar/asterix
-    python experiments/reincarnate.py --environment atari/breakout     # 40 minutes on two slow CPU cores
+    python experiments/reincarnate.py --environment atari/breakout     # half an hour on two CPU cores
     python experiments/reincarnate.py --environment atari/breakout --help   # what the defaults are there
     python experiments/reincarnate.py --preset comparison              # the settings of QDagger in experiments/pvrl
     python experiments/reincarnate.py --teacher runs/reincarnate/minatar-breakout/student --output runs/second-generation

@@ -2,7 +2,7 @@
 
 | preset | |
 | --- | --- |
-| quick | the defaults of `QDagger` and of the program: a convolutional student on MinAtar in two minutes on two CPU cores; on Atari `QUICK_ON_ATARI`, 40 minutes |
+| quick | the defaults of `QDagger` and of the program: a convolutional student on MinAtar in two minutes on two CPU cores; on Atari `QUICK_ON_ATARI`, half an hour |
 | comparison | QDagger as experiments/pvrl compares it with its rivals on MinAtar, 100,000 agent steps |
 | paper | the numbers of the paper's Atari case study, 2.5M agent steps (Agarwal et al., 2022) |
 
