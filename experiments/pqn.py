@@ -347,7 +347,7 @@ def save_teacher(path: Path, options: Options, program: Program, state: State) -
     iteration_frames = program.settings.iteration_steps * environments.frames_per_step(program.environment)
     teacher = teachers.graduate(
         streams.root(options.seed, Purpose.CARD), program.network, jax.tree.map(lambda leaf: leaf[0], state.params),
-        environments.for_evaluation(program.environment), program.env_params, epsilon=options.card_epsilon,
+        program.environment, program.env_params, epsilon=options.card_epsilon,
         episodes=options.card_episodes, frames=program.iterations * iteration_frames, algorithm="PQN", seed=options.seed,
         version=purejaxrrl.__version__, command=shlex.join(["python", *sys.argv]),
         training=teachers.preprocessing.described(program.environment, reward_clip=program.settings.reward_clip),

@@ -20,11 +20,11 @@ _STAGES = {
 
 
 def keep() -> None:
-    """Has JAX keep what takes long to compile in the user's cache folder, and look there first: a program that is started again begins at once.
+    """Has JAX keep what takes long to compile in the user's cache folder, and look there first, for programs that are started again.
 
     Where JAX_COMPILATION_CACHE_DIR says where, or is empty for nowhere, or that folder cannot be written, it changes nothing.
     """
-    if jax.config.jax_compilation_cache_dir is not None or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    if jax.config.jax_compilation_cache_dir is not None:
         return
     try:
         folder = cache.folder("xla") / _processor()

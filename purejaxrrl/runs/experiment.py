@@ -289,7 +289,7 @@ def check_resumable(options: Any, identity: dict[str, Any]) -> None:
 
 def _check_stays(options: Options, identity: dict[str, Any]) -> None:
     """Raises UserError where the teacher or its data lie in the folder that would be moved aside for this run."""
-    output = _folder(options, identity).absolute()
+    output = Path(os.path.abspath(_folder(options, identity)))
     if options.resume or run_folder.read_identity(output) is None:
         return
     for name in ("teacher", "data"):
