@@ -25,8 +25,8 @@ MINATAR = SUITES["comparison"]
 class Entry:
     """A method: what figures call it, its settings (numbers, or a `Share`) and its own loss, if it has one.
 
-    searched, papers: the rates that tune_pvrl.py found on MinAtar, where it searched each method's alike, and the paper's, which Atari's
-    suites have; where they are not QDagger's.
+    searched: what tune_pvrl.py found on MinAtar, where it searched each method's rates and a coefficient of its own; goes before
+    `settings` there. papers: the paper's rates, which Atari's suites have. Both where they are not QDagger's.
     """
 
     title: str
@@ -57,10 +57,11 @@ _ON_DATA = _NO_TEACHER | {"n_step": 1, "fresh_optimiser": True}
 _MARGIN = {"distillation_coefficient": 0.0, "margin_coefficient": 1.0}
 
 
-def _rates(searched: float | None = None, papers: float | None = None) -> dict[str, dict[str, float]]:
-    """The rate after weaning, or the only one: what was found on MinAtar, and the paper's; None is QDagger's."""
-    found = {"searched": searched, "papers": papers}
-    return {whose: {"weaned_learning_rate": rate} for whose, rate in found.items() if rate is not None}
+def _found(rate: float | None = None, papers: float | None = None, **others: float) -> dict[str, dict[str, float]]:
+    """The rate after weaning, or the only one, and other settings as found on MinAtar; and the paper's rate. None is QDagger's."""
+    found = {"searched": rate, "papers": papers}
+    rates = {whose: {} if value is None else {"weaned_learning_rate": value} for whose, value in found.items()}
+    return rates | {"searched": rates["searched"] | others}
 
 
 _DQN = 6.25e-5
@@ -68,16 +69,16 @@ TO_THE_END = Share(presets.PAPERS_BUDGET)
 """The end of weaning, at that of the run."""
 
 METHODS: dict[str, Entry] = {
-    "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1}, **_rates(5e-4, _DQN)),
-    "tabula_rasa_3_step": Entry("tabula rasa DQN, n = 3", _FROM_NOTHING, **_rates(1.5e-3, _DQN)),
+    "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1}, **_found(5e-4, _DQN)),
+    "tabula_rasa_3_step": Entry("tabula rasa DQN, n = 3", _FROM_NOTHING, **_found(1.5e-3, _DQN)),
     "kickstarting": Entry("kickstarting", _EXPLORES | {"offline_iterations": 0}),
-    "jsrl": Entry("JSRL, roll-in", _JSRL | {"roll_in_steps": 100}, **_rates(1.5e-4, _DQN)),
+    "jsrl": Entry("JSRL, roll-in", _JSRL | {"roll_in_steps": 100}, **_found(1.5e-4, _DQN)),
     "jsrl_released": Entry(
-        "JSRL, as released", _JSRL | {"roll_in_steps": 100} | _STUDENT_ROLLS_IN, **_rates(1.5e-4, _DQN)
+        "JSRL, as released", _JSRL | {"roll_in_steps": 100} | _STUDENT_ROLLS_IN, **_found(1.5e-4, _DQN)
     ),
-    "rehearsal": Entry("rehearsal", _ON_DATA | {"rehearsal_fraction": 0.25}, **_rates(1.5e-4)),
-    "pretraining": Entry("offline pretraining", _ON_DATA | {"cql_coefficient": 1.0}, **_rates(1.5e-4)),
-    "dqfd": Entry("DQfD", _MARGIN | {"n_step": 1}, **_rates(1.5e-5, 1e-4)),
+    "rehearsal": Entry("rehearsal", _ON_DATA | {"rehearsal_fraction": 0.25}, **_found(1.5e-4)),
+    "pretraining": Entry("offline pretraining", _ON_DATA | {"cql_coefficient": 1.0}, **_found(1.5e-4)),
+    "dqfd": Entry("DQfD", _MARGIN | {"n_step": 1}, **_found(1.5e-5, 1e-4)),
     "qdagger": Entry("QDagger", {}),
     "dagger": Entry("DAgger", {"td_coefficient": 0.0, "weaning": "constant"}),
     "q_learning_dagger": Entry("Q-learning + DAgger", {"weaning": "constant"}),

@@ -1,5 +1,6 @@
 """What JAX compiles: kept for the next time; and how long it has been at it, tracing, lowering, and XLA's own work or its cache's."""
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -18,11 +19,14 @@ _STAGES = {
     "/jax/core/compile/backend_compile_duration",
 }
 
+_MOST_KEPT = 2**30
+"""Bytes; thousands of programs."""
+
 
 def keep() -> None:
     """Has JAX keep what takes long to compile in the user's cache folder, and look there first, for programs that are started again.
 
-    Where JAX_COMPILATION_CACHE_DIR says where, or is empty for nowhere, or that folder cannot be written, it changes nothing.
+    Of what is there already, the least recently used goes until a GiB is left. Where JAX_COMPILATION_CACHE_DIR says where, or is empty for nowhere, or that folder cannot be written, it changes nothing.
     """
     if jax.config.jax_compilation_cache_dir is not None:
         return
@@ -32,7 +36,25 @@ def keep() -> None:
     except (OSError, RuntimeError):  # a home that cannot be written, or none
         return
     if os.access(folder, os.W_OK):
+        _forget(folder, _MOST_KEPT)
         jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def _forget(folder: Path, most: int) -> None:
+    """Removes the files least recently used where all together have more than `most` bytes."""
+    files = []
+    for file in folder.iterdir():
+        with contextlib.suppress(OSError):  # another program removes, too
+            about = file.stat()
+            files.append((max(about.st_atime, about.st_mtime), about.st_size, file))
+    files.sort()
+    excess = sum(size for _, size, _ in files) - most
+    for _, size, file in files:
+        if excess <= 0:
+            break
+        with contextlib.suppress(OSError):
+            file.unlink()
+        excess -= size
 
 
 def _processor() -> str:

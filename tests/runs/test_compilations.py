@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from purejaxrrl.runs import compilations
 from purejaxrrl.runs.compilations import Compilations
 
 TRACE, LOWER, COMPILE = (
@@ -45,6 +46,16 @@ def test_programs_are_kept_unless_somebody_says_otherwise(case, tmp_path):
         assert set(kept) == {"xla"} and done.stdout.startswith(str(tmp_path / "cache" / "xla"))
     elif said:
         assert done.stdout.strip() == said
+
+
+@pytest.mark.parametrize(("most", "left"), [(30, "abc"), (29, "bc"), (20, "bc"), (10, "c"), (0, "")])
+def test_what_was_used_least_recently_is_forgotten(most, left, tmp_path):
+    # Written in the order a, c, b; c was read last.
+    for name, written, read in (("a", 1, 2), ("b", 4, 3), ("c", 2, 5)):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (read, written))
+    compilations._forget(tmp_path, most)
+    assert "".join(sorted(path.name for path in tmp_path.iterdir())) == left
 
 
 @pytest.fixture
