@@ -25,8 +25,7 @@ MINATAR = SUITES["comparison"]
 class Entry:
     """A method: what figures call it, its settings (numbers, or a `Share`) and its own loss, if it has one.
 
-    searched: what tune_pvrl.py found on MinAtar, where it searched each method's rates and a coefficient of its own; goes before
-    `settings` there. papers: the paper's rates, which Atari's suites have. Both where they are not QDagger's.
+    searched, papers: what goes before `settings` on MinAtar (`FOUND`), and the paper's rates, which Atari's suites have.
     """
 
     title: str
@@ -51,34 +50,40 @@ class Entry:
 _EXPLORES = {"epsilon_start": 1.0, "epsilon_decay_steps": Share(50_000)}
 _NO_TEACHER = {"distillation_coefficient": 0.0, "weaning": "none"}
 _FROM_NOTHING = _EXPLORES | _NO_TEACHER | {"offline_iterations": 0}
-_JSRL = _FROM_NOTHING | {"n_step": 1}
+_JSRL = _FROM_NOTHING | {"n_step": 1, "roll_in_steps": 100}
 _STUDENT_ROLLS_IN = {"student_rolls_in": True, "guide_probability": 1.0}
 _ON_DATA = _NO_TEACHER | {"n_step": 1, "fresh_optimiser": True}
 _MARGIN = {"distillation_coefficient": 0.0, "margin_coefficient": 1.0}
 
 
-def _found(rate: float | None = None, papers: float | None = None, **others: float) -> dict[str, dict[str, float]]:
-    """The rate after weaning, or the only one, and other settings as found on MinAtar; and the paper's rate. None is QDagger's."""
-    found = {"searched": rate, "papers": papers}
-    rates = {whose: {} if value is None else {"weaned_learning_rate": value} for whose, value in found.items()}
-    return rates | {"searched": rates["searched"] | others}
+_DQN = {"weaned_learning_rate": 6.25e-5}
 
-
-_DQN = 6.25e-5
+# fmt: off
+FOUND: Mapping[str, Mapping[str, float]] = {
+    "tabula_rasa": {"weaned_learning_rate": 5e-4},
+    "tabula_rasa_3_step": {"weaned_learning_rate": 1.5e-3},
+    "kickstarting": {"learning_rate": 1.5e-3, "weaned_learning_rate": 5e-5, "teacher_temperature": 0.3, "student_temperature": 0.3},
+    "jsrl": {"weaned_learning_rate": 1.5e-4, "roll_in_steps": 100},
+    "jsrl_released": {"weaned_learning_rate": 1.5e-4, "roll_in_steps": 100},
+    "rehearsal": {"learning_rate": 1.5e-5, "weaned_learning_rate": 1.5e-4, "rehearsal_fraction": 0.25},
+    "pretraining": {"learning_rate": 5e-4, "weaned_learning_rate": 1.5e-4, "cql_coefficient": 0.1},
+    "dqfd": {"learning_rate": 5e-4, "weaned_learning_rate": 1.5e-6, "margin": 1.0},
+}
+# fmt: on
+"""What tune_pvrl.py found on MinAtar for each rival (docs/tuning.md): its rates, or its only one, and a coefficient of its own. What
+was found for QDagger is `presets.COMPARED`."""
 TO_THE_END = Share(presets.PAPERS_BUDGET)
 """The end of weaning, at that of the run."""
 
 METHODS: dict[str, Entry] = {
-    "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1}, **_found(5e-4, _DQN)),
-    "tabula_rasa_3_step": Entry("tabula rasa DQN, n = 3", _FROM_NOTHING, **_found(1.5e-3, _DQN)),
+    "tabula_rasa": Entry("tabula rasa DQN", _FROM_NOTHING | {"n_step": 1}, papers=_DQN),
+    "tabula_rasa_3_step": Entry("tabula rasa DQN, n = 3", _FROM_NOTHING, papers=_DQN),
     "kickstarting": Entry("kickstarting", _EXPLORES | {"offline_iterations": 0}),
-    "jsrl": Entry("JSRL, roll-in", _JSRL | {"roll_in_steps": 100}, **_found(1.5e-4, _DQN)),
-    "jsrl_released": Entry(
-        "JSRL, as released", _JSRL | {"roll_in_steps": 100} | _STUDENT_ROLLS_IN, **_found(1.5e-4, _DQN)
-    ),
-    "rehearsal": Entry("rehearsal", _ON_DATA | {"rehearsal_fraction": 0.25}, **_found(1.5e-4)),
-    "pretraining": Entry("offline pretraining", _ON_DATA | {"cql_coefficient": 1.0}, **_found(1.5e-4)),
-    "dqfd": Entry("DQfD", _MARGIN | {"n_step": 1}, **_found(1.5e-5, 1e-4)),
+    "jsrl": Entry("JSRL, roll-in", _JSRL, papers=_DQN),
+    "jsrl_released": Entry("JSRL, as released", _JSRL | _STUDENT_ROLLS_IN, papers=_DQN),
+    "rehearsal": Entry("rehearsal", _ON_DATA | {"rehearsal_fraction": 0.25}),
+    "pretraining": Entry("offline pretraining", _ON_DATA | {"cql_coefficient": 1.0}),
+    "dqfd": Entry("DQfD", _MARGIN | {"n_step": 1}, papers={"weaned_learning_rate": 1e-4}),
     "qdagger": Entry("QDagger", {}),
     "dagger": Entry("DAgger", {"td_coefficient": 0.0, "weaning": "constant"}),
     "q_learning_dagger": Entry("Q-learning + DAgger", {"weaning": "constant"}),
@@ -92,6 +97,7 @@ METHODS: dict[str, Entry] = {
     # The paper's rule to where some of ours go, which tells what they owe to that.
     "qdagger_to_the_end": Entry("QDagger, t₀ at the end", {"weaning_steps": TO_THE_END}),
 }
+METHODS |= {name: dataclasses.replace(METHODS[name], searched=found) for name, found in FOUND.items()}
 COMPARED = tuple(METHODS)
 """The paper's seven methods (tabula rasa and JSRL in two variants each), its two ablations, and QDagger with our rules of weaning."""
 PRIMARY = "qdagger_bound", "qdagger"

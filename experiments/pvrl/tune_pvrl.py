@@ -202,11 +202,11 @@ def variant(method: str, trial: Trial) -> str:
 def described(trial: Trial) -> str:
     """The trial in words."""
     return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {_plain(value)}" for name, value in trial
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {plain(value)}" for name, value in trial
     )
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     return f"{value.papers / PAPERS_BUDGET:.0%} of the steps" if isinstance(value, Share) else str(value)
 
 
@@ -352,7 +352,7 @@ def frozen(stages: Sequence[Stage]) -> str:
             if name == "learning_rate" and not methods.has_two_rates(method):
                 continue
             has = methods.setting(method, name)
-            lines.append([method, name, _plain(has), _plain(value) + " (other)" * (has != value)])
+            lines.append([method, name, plain(has), plain(value) + " (other)" * (has != value)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

@@ -35,17 +35,18 @@ class Share:
 
 
 # The offline phase (10 x 100,000 updates) is one iteration here: what is evaluated between them decides nothing.
-# The paper's rates are 1e-4 and 1e-5 with lambda; these are the best that experiments/pvrl/tune_pvrl.py found on MinAtar.
+# The paper's rates are 1e-4 and 1e-5 with lambda; these are the best that experiments/pvrl/tune_pvrl.py found on MinAtar, and so is the
+# temperature that QDagger has by default.
 COMPARED: Mapping[str, Any] = {
     "learning_rate": 5e-4,
-    "weaned_learning_rate": 5e-5,
+    "weaned_learning_rate": 1.5e-4,
     "weaning_steps": Share(1_500_000),
     "offline_iterations": 1,
     "warm_up": Share(20_000),
     "roll_in_decay_steps": Share(125_000),
     "guide_decay_steps": Share(2_500_000),
 }
-"""What QDagger has in the comparison, and a rival where it has nothing of its own."""
+"""What QDagger has in the comparison, and a rival where it has nothing of its own (experiments/pvrl/methods.py)."""
 COMPARED_SHAPES: Mapping[str, Any] = {"network": "mlp", "widths": (128, 128), "target_period": 250}
 """What all methods of the comparison have; its command line may say otherwise."""
 COMPARED_STEPS = 100_000

@@ -1,5 +1,10 @@
+import dataclasses
+import re
+from pathlib import Path
+
 import methods
 import pytest
+import tune_pvrl
 
 from purejaxrrl.students import presets
 from purejaxrrl.students.hyperparameters import as_dict, hyperparameter, static_part
@@ -53,15 +58,43 @@ def test_all_methods_are_the_papers_or_qdagger_weaned_otherwise():
 
 @pytest.mark.parametrize("name", PAPERS_TABLE)
 def test_methods_are_the_papers(name):
-    config = methods.settings(name, 50_000)
+    config = methods.settings(name, 50_000, methods.SUITES["paper"])
     assert PAPERS_TABLE[name] == (
-        config.offline_iterations, config.td_coefficient, config.distillation_coefficient, config.margin_coefficient,
+        bool(config.offline_iterations), config.td_coefficient, config.distillation_coefficient, config.margin_coefficient,
         config.cql_coefficient, config.n_step, config.epsilon_start == 1.0, config.weaning, config.rehearsal_fraction,
         config.fresh_optimiser,
     )  # fmt: skip
     assert config.online_cql_coefficient == 0.0
-    if name == "dqfd":  # but for its rate, which the paper keeps and the search of all methods' rates did not
-        assert config.elementwise_margin and config.margin == 1.0
+    if name == "dqfd":
+        assert (
+            config.elementwise_margin and config.margin == 1.0 and config.weaned_learning_rate == config.learning_rate
+        )
+    if name.startswith("jsrl"):
+        assert config.roll_in_steps == 100
+
+
+@pytest.mark.parametrize("name", PAPERS_TABLE)
+def test_on_minatar_a_rival_differs_by_what_was_found_alone(name):
+    found, papers = (
+        as_dict(methods.settings(name, presets.PAPERS_BUDGET, dataclasses.replace(methods.MINATAR, searched=searched)))
+        for searched in (True, False)
+    )
+    differing = {setting: value for setting, value in found.items() if value != papers[setting]}
+    assert differing.items() <= methods.FOUND.get(name, {}).items()
+    assert {setting: found[setting] for setting in methods.FOUND.get(name, {})} == methods.FOUND.get(name, {})
+
+
+def test_what_the_documents_say_was_found_is_what_methods_have():
+    """The table as tune_pvrl.py writes it: method, setting, what it had in the search, what was found."""
+    text = (Path(__file__).parents[3] / "docs" / "tuning.md").read_text()
+    table = text.split("| method | setting | has | found |\n")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| [^|]+ \| ([^|]+?)(?: \(other\))? \|$", table, re.M)
+    found = {(method, setting): value for method, setting, value in rows}
+    expected = {(method, setting) for method, settings in methods.FOUND.items() for setting in settings}
+    assert expected <= found.keys()
+    for (method, setting), value in found.items():
+        assert value == tune_pvrl.plain(methods.setting(method, setting)), (method, setting)
+    assert {method for method, _ in found} == {*methods.FOUND, "qdagger"}
 
 
 def test_a_method_of_ones_own(monkeypatch):

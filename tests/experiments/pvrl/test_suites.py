@@ -91,7 +91,7 @@ def test_rates_are_the_papers_on_atari(method, rates):
     made = student(method)
     assert (made.learning_rate, made.weaned_learning_rate) == rates
     assert student("tabula_rasa").weaned_learning_rate == student("jsrl").weaned_learning_rate == 6.25e-5
-    assert methods.settings("dqfd", 1000).weaned_learning_rate == 1.5e-5, "what was found on MinAtar"
+    assert methods.settings("dqfd", 1000).weaned_learning_rate == 1.5e-6, "what was found on MinAtar"
 
 
 @pytest.mark.slow
