@@ -32,8 +32,12 @@ EARLIER = (
     Search("the rate after weaning", "all", LAST_SEARCHED, "100, 101", "26b0a20"),
     Search("the rate with lambda 1", "all that have two", ("asterix", "breakout"), "100, 101", "26b0a20"),
     Search("second comparison", "all", minatar.GAMES, "0 to 4", "c8ee3a1"),
+    Search("the rate after weaning, or the only one", "all", LAST_SEARCHED, "100, 101", "c679e99"),
+    Search("the rate with lambda 1", "all that have two", ("asterix", "breakout"), "100, 101", "c679e99"),
+    Search("a coefficient of its own", "all but tabula rasa", LAST_SEARCHED, "100, 101", "c679e99"),
+    Search("the rule of weaning", "QDagger with our rules", minatar.GAMES, "100, 101", "c68f05a"),
 )  # fmt: skip
-"""Of the releases before; Seaquest was pgx's game in all of them."""
+"""Seaquest was pgx's game until the second comparison."""
 
 
 def table(found: Sequence[Search]) -> str:
