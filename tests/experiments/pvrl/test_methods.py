@@ -94,7 +94,7 @@ def test_what_the_documents_say_was_found_is_what_methods_have():
     assert expected <= found.keys()
     for (method, setting), value in found.items():
         assert value == tune_pvrl.plain(methods.setting(method, setting)), (method, setting)
-    assert {method for method, _ in found} == {*methods.FOUND, "qdagger"}
+    assert {method for method, _ in found} == {*methods.FOUND, "qdagger", *tune_pvrl.RULES}
 
 
 def test_a_method_of_ones_own(monkeypatch):
