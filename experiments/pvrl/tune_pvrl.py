@@ -1,7 +1,7 @@
 """The same search for every method of the PVRL comparison: its rates, one after the other, then one coefficient of its own.
 
     python experiments/pvrl/tune_pvrl.py --plan                       # what it would train, and which search saw which game
-    python experiments/pvrl/tune_pvrl.py                              # on 2 CPU cores some four hours
+    python experiments/pvrl/tune_pvrl.py                              # on 2 CPU cores three hours
     python experiments/pvrl/tune_pvrl.py --methods qdagger,dqfd
 
 First the rate after weaning (the only one of students that have no teacher's loss and no data); then, on fewer games, the rate with
