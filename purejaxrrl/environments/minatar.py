@@ -1,7 +1,7 @@
 """MinAtar (Young and Tian, 2019) through pgx: 10x10 boolean images, one channel per kind of object.
 
 The games are pgx's and not copied here; pgx carries them under the GPL-3. What this adds is the protocol: auto-reset, the
-true last observation and a time limit, which pgx's games do not have; and what pgx's Seaquest lacks (`minatar_seaquest`).
+true last observation and a time limit, which pgx's games do not have. Seaquest is our own (`minatar_seaquest`).
 """
 
 import dataclasses
@@ -18,15 +18,13 @@ from flax import struct
 from purejaxrrl.environments import base, minatar_seaquest, options
 from purejaxrrl.errors import UserError
 
-_CLASSES = {
+_PGXS = {
     "asterix": "MinAtarAsterix",
     "breakout": "MinAtarBreakout",
     "freeway": "MinAtarFreeway",
-    "seaquest": "MinAtarSeaquest",
     "space_invaders": "MinAtarSpaceInvaders",
 }
-GAMES = tuple(_CLASSES)
-_MENDS = {"seaquest": minatar_seaquest.mended}
+GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
 
 
 @struct.dataclass
@@ -41,7 +39,7 @@ class EnvParams:
 
 @struct.dataclass
 class MinAtarState:
-    """`game` is pgx's state; `time` (int32) counts the agent steps of the running episode."""
+    """`game` is the game's own state, most often pgx's; `time` (int32) counts the agent steps of the running episode."""
 
     game: Any
     time: chex.Array
@@ -61,9 +59,13 @@ class Settings:
             raise UserError(f"sticky_action_probability is {self.sticky_action_probability}; it must lie in [0, 1]")
 
 
-def _as_it_is(before: Any, after: Any) -> Any:
-    """What needs no mending."""
-    return after
+def _game(name: str, sticky_action_probability: float) -> Any:
+    """A game with pgx's calls, without auto-reset."""
+    if name == "seaquest":
+        return minatar_seaquest.Seaquest(sticky_action_probability)
+    # Importing pgx starts JAX's backends, after which `devices.use_cores` could no longer divide them.
+    module = importlib.import_module(f"pgx.minatar.{name}")
+    return getattr(module, _PGXS[name])(sticky_action_prob=sticky_action_probability)
 
 
 class MinAtar:
@@ -88,10 +90,7 @@ class MinAtar:
         self.settings = Settings(**settings)
         self.name = f"minatar/{game}"
         self.default_params = EnvParams()
-        # Importing pgx starts JAX's backends, after which `devices.use_cores` could no longer divide them.
-        module = importlib.import_module(f"pgx.minatar.{game}")
-        self._game = getattr(module, _CLASSES[game])(sticky_action_prob=self.settings.sticky_action_probability)
-        self._mended = _MENDS.get(game, _as_it_is)
+        self._game = _game(game, self.settings.sticky_action_probability)
         self.num_actions = self._game.num_actions
         self._observation_shape = self._game.observation_shape
 
@@ -135,7 +134,7 @@ class MinAtar:
         self, key: chex.PRNGKey, state: MinAtarState, action: chex.Array, params: EnvParams
     ) -> tuple[chex.Array, MinAtarState, chex.Array, chex.Array, chex.Array, dict[str, chex.Array]]:
         step_key, reset_key = jax.random.split(key)
-        game = self._mended(state.game, self._game.step(state.game, action, step_key))
+        game = self._game.step(state.game, action, step_key)
         time = state.time + 1
         terminated = game.terminated
         truncated = ~terminated & (time >= params.max_steps_in_episode)

@@ -1,4 +1,4 @@
-"""Seaquest as MinAtar has it: against MinAtar itself where it is installed, and what pgx lacks by hand."""
+"""Seaquest as MinAtar has it: against MinAtar itself where it is installed, against pgx's mended, and what pgx lacks by hand."""
 
 import functools
 
@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pgx
+import pgx_seaquest
 import pytest
 
 import purejaxrrl
-from purejaxrrl.environments import minatar
+from purejaxrrl.environments import minatar, minatar_seaquest
 
-FREE, EMPTY = -1, np.full((25, 3), -1, np.int32)
 NOOP, LEFT, UP, RIGHT, DOWN, FIRE = range(6)
 
 
@@ -25,15 +25,10 @@ def stepper():
     return jax.jit(environment().step)
 
 
-@functools.cache
-def pgxs_stepper():
-    return jax.jit(pgx.make("minatar-seaquest").step)
-
-
 def under_water(**fields):
     """A first state, with the submarine in the middle of the water."""
     _, state = environment().reset(jax.random.key(0))
-    fields = {"_sub_y": 4, "_surface": False} | fields
+    fields = {"y": 4, "surfaced": False} | fields
     fields = {name: jnp.asarray(value, getattr(state.game, name).dtype) for name, value in fields.items()}
     return state.replace(game=state.game.replace(**fields))
 
@@ -45,7 +40,7 @@ def bar(observation):
 def test_the_oxygen_bar_has_a_cell_for_every_20():
     """What is seen after a step from one more, for every level."""
     levels = np.arange(-1, 200)
-    states = jax.vmap(lambda oxygen: under_water(_oxygen=oxygen))(levels + 1)
+    states = jax.vmap(lambda oxygen: under_water(oxygen=oxygen))(levels + 1)
     keys = jax.random.split(jax.random.key(0), len(levels))
     info = jax.jit(jax.vmap(environment().step, in_axes=(0, 0, None)))(keys, states, NOOP)[5]
     expected = np.arange(10) < np.maximum(levels, 0)[:, None] // 20
@@ -54,38 +49,31 @@ def test_the_oxygen_bar_has_a_cell_for_every_20():
 
 @pytest.mark.parametrize(("oxygen", "ends"), [(2, False), (1, False), (0, True)])
 def test_an_episode_ends_in_the_step_that_begins_without_oxygen(oxygen, ends):
-    observation, state, _, terminated, truncated, info = stepper()(jax.random.key(0), under_water(_oxygen=oxygen), NOOP)
+    observation, state, _, terminated, truncated, info = stepper()(jax.random.key(0), under_water(oxygen=oxygen), NOOP)
     assert (bool(terminated), bool(truncated)) == (ends, False)
     assert not bar(info["final_observation"]).any()
     assert bar(observation).all() == ends  # the next episode's, which is full
-    assert state.game._oxygen == (200 if ends else oxygen - 1)
+    assert state.game.oxygen == (200 if ends else oxygen - 1)
 
 
-def test_pgx_shows_nine_cells_and_goes_on():
-    """Why the above is needed; where this fails, pgx has been mended and `minatar_seaquest` can go."""
-    state = pgxs_stepper()(under_water(_oxygen=0).game, NOOP, jax.random.key(0))
-    assert bar(state.observation).sum() == 9 and not state.terminated
-
-
-def with_bullets(*rows):
-    return under_water(_e_bullets=np.concatenate([np.int32(rows), EMPTY])[:25])
-
-
-def bullets(state):
-    rows = np.asarray(state.game._e_bullets)
-    return rows[(rows != FREE).any(1)].tolist()
+def with_enemy_bullets(*places):
+    """Of (x, y, right)."""
+    rows = np.zeros((2, 10), np.int32)
+    for x, y, right in places:
+        rows[right, y] |= 1 << x
+    return under_water(enemy_bullets=rows)
 
 
 def test_bullets_that_leave_the_screen_are_gone_and_the_others_move_on():
-    state = with_bullets((0, 5, 0), (5, 6, 0), (9, 7, 1), (2, 8, 1))
+    state = with_enemy_bullets((0, 5, 0), (5, 6, 0), (9, 7, 1), (2, 8, 1))
     for step in range(1, 3):
         state = stepper()(jax.random.key(step), state, NOOP)[1]
-        assert bullets(state) == [[5 - step, 6, 0], [2 + step, 8, 1]]
-        assert (np.asarray(state.game._e_bullets[2:]) == FREE).all()
+        expected = with_enemy_bullets((5 - step, 6, 0), (2 + step, 8, 1)).game.enemy_bullets
+        np.testing.assert_array_equal(state.game.enemy_bullets, expected)
 
 
-def test_a_bullet_behind_one_that_left_still_hits():
-    state = with_bullets((0, 5, 0), (7, 4, 0))  # the submarine is at (5, 4)
+def test_a_bullet_beside_one_that_left_still_hits():
+    state = with_enemy_bullets((0, 5, 0), (7, 4, 0))  # the submarine is at (5, 4)
     _, state, _, terminated, _, _ = stepper()(jax.random.key(0), state, NOOP)
     assert not terminated
     assert stepper()(jax.random.key(0), state, NOOP)[3]
@@ -93,13 +81,64 @@ def test_a_bullet_behind_one_that_left_still_hits():
 
 def test_enemies_are_faster_after_every_second_surfacing():
     speeds = []
-    state = under_water(_sub_y=1, _diver_count=6)
+    state = under_water(y=1, carried=6)
     for surfacing in range(8):
-        game = state.game.replace(_sub_y=jnp.int32(1), _surface=jnp.bool_(False), _diver_count=jnp.int32(6))
+        game = state.game.replace(y=jnp.int32(1), surfaced=jnp.bool_(False), carried=jnp.int32(6))
         _, state, _, terminated, _, _ = stepper()(jax.random.key(surfacing), state.replace(game=game), UP)
-        assert not terminated and state.game._ramp_index == surfacing + 1
-        speeds.append(int(state.game._move_speed))
+        assert not terminated and state.game.surfacings == surfacing + 1
+        speeds.append(int(state.game.enemy_wait))
     assert speeds == [5, 4, 4, 3, 3, 2, 2, 2]
+
+
+def _table(rng, places, most, *ranges):
+    """Rows of pgx's, filled from the first on with numbers from the ranges."""
+    table = np.full((places, len(ranges)), -1, np.int32)
+    number = rng.integers(most + 1)
+    table[:number] = np.stack([rng.integers(low, high, number) for low, high in ranges], -1)
+    return table
+
+
+def _near(middle, low, high):
+    return max(middle - 2, low), min(middle + 3, high)
+
+
+def _any_waters(seed):
+    """A state of pgx's in which much is in one place, and what a step is taken with."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(0, 10), rng.integers(0, 9)
+    place = _near(x, 0, 10), _near(y, 1, 9), (0, 2)
+    fields = {
+        "_f_bullets": _table(rng, 5, 4, *place), "_e_bullets": _table(rng, 25, 8, *place), "_divers": _table(rng, 5, 4, *place, (0, 6)),
+        "_e_fish": _table(rng, 25, 20, *place, (0, 6)), "_e_subs": _table(rng, 25, 15, *place, (0, 6), (0, 11)),
+        "_sub_x": x, "_sub_y": y, "_sub_or": rng.random() < 0.5, "_oxygen": rng.integers(-1, 201), "_diver_count": rng.integers(-1, 7),
+        "_e_spawn_timer": rng.integers(0, 3), "_d_spawn_timer": rng.integers(0, 3), "_e_spawn_speed": rng.integers(1, 21),
+        "_ramp_index": rng.integers(0, 20), "_shot_timer": rng.integers(0, 3), "_surface": rng.random() < 0.5, "_last_action": rng.integers(6),
+    }  # fmt: skip
+    fields["_move_speed"] = max(5 - fields["_ramp_index"] // 2, 2)
+    return fields, rng.integers(6)
+
+
+def test_a_step_in_any_waters_is_pgxs_mended():
+    """Every field of the state after it: who is hit, in which order, where many are in one place and everything is due at once."""
+    count = 3000
+    drawn = [_any_waters(seed) for seed in range(count)]
+    theirs, ours = pgx.make("minatar-seaquest"), minatar_seaquest.Seaquest(0.1)
+    first = theirs.init(jax.random.key(0))
+    stacked = {
+        name: np.stack([fields[name] for fields, _ in drawn]).astype(getattr(first, name).dtype) for name in drawn[0][0]
+    }
+
+    @jax.jit
+    @jax.vmap
+    def step(fields, action, key):
+        before = first.replace(**fields)
+        after = pgx_seaquest.mended(before, theirs.step(before, action, key))
+        return pgx_seaquest.as_ours(after), ours.step(pgx_seaquest.as_ours(before), action, key)
+
+    actions = np.int32([action for _, action in drawn])
+    expected, found = step(stacked, actions, jax.random.split(jax.random.key(1), count))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    assert (np.asarray(found.rewards) > 1).sum() > 50 and 0.2 < found.terminated.mean() < 0.9
 
 
 LANES, STEPS, FIRST_OXYGEN = 32, 600, 25
@@ -108,16 +147,14 @@ LANES, STEPS, FIRST_OXYGEN = 32, 600, 25
 def _towards_divers(key, game):
     """Fetches divers and surfaces with one when oxygen is low; else at random. Sees the state, and no enemy."""
     chance_key, random_key = jax.random.split(key)
-    there = game._divers[:, 0] >= 0
-    nearest = jnp.argmin(
-        jnp.where(there, abs(game._divers[:, 0] - game._sub_x) + abs(game._divers[:, 1] - game._sub_y), 99)
-    )
-    across, down = game._divers[nearest, 0] - game._sub_x, game._divers[nearest, 1] - game._sub_y
+    divers = game.divers
+    nearest = jnp.argmin(jnp.where(divers.there, abs(divers.x - game.x) + abs(divers.y - game.y), 99))
+    across, down = divers.x[nearest] - game.x, divers.y[nearest] - game.y
     fetch = jnp.where(down != 0, jnp.where(down > 0, DOWN, UP), jnp.where(across > 0, RIGHT, LEFT))
-    down_again = jnp.where(game._sub_y < 2, DOWN, FIRE)
-    action = jnp.where(there.any(), fetch, down_again)
-    surface = (game._diver_count > 0) & (game._oxygen < 140)
-    action = jnp.where(surface, UP, jnp.where((action == UP) & (game._sub_y <= 1), FIRE, action))
+    down_again = jnp.where(game.y < 2, DOWN, FIRE)
+    action = jnp.where(divers.there.any(), fetch, down_again)
+    surface = (game.carried > 0) & (game.oxygen < 140)
+    action = jnp.where(surface, UP, jnp.where((action == UP) & (game.y <= 1), FIRE, action))
     return jnp.where(
         jax.random.uniform(chance_key) < 0.2,
         jax.random.choice(random_key, jnp.int32([FIRE, FIRE, LEFT, RIGHT])),
@@ -142,7 +179,7 @@ def _record():
     """Steps of many lanes, at first with little oxygen: actions, what was drawn, and what an agent sees, all `[LANES, STEPS, ...]`."""
 
     _, first = environment().reset(jax.random.key(0))
-    first = first.replace(game=first.game.replace(_oxygen=jnp.int32(FIRST_OXYGEN)))
+    first = first.replace(game=first.game.replace(oxygen=jnp.int32(FIRST_OXYGEN)))
 
     @jax.jit
     @jax.vmap
