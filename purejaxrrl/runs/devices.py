@@ -1,15 +1,19 @@
 """Many runs as one program: vmapped, and split over the devices that there are."""
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _AXIS = ("runs",)
+_MOST_ABREAST, _FEWEST_ABREAST = 10, 4
+"""How many of its runs a CPU core advances together: the parameters, moments and gradients of more do not fit its caches."""
 
 
 def use_cores() -> None:
@@ -55,7 +59,8 @@ def over_runs(
     """`jax.jit` of `function` vmapped over runs, each local device taking an equal share of them.
 
     Every device executes its runs alone: nothing is communicated, so that a device whose runs' episodes end early does not
-    wait for another's.
+    wait for another's. A CPU core that has many takes them in turn, some at a time, if `function` returns what it is first given,
+    which is donated, and something else: a state and metrics.
 
     Args:
       function: of one run.
@@ -70,6 +75,8 @@ def over_runs(
         raise ValueError(f"{num_runs} runs; take at least 1")
     vmapped = jax.vmap(function, in_axes=tuple(0 if batched else None for batched in per_run))
     devices = devices_for(num_runs)
+    if devices[0].platform == "cpu" and donate == (0,):
+        vmapped = _in_turn(vmapped, per_run, num_runs // len(devices))
     if len(devices) == 1:
         return jax.jit(vmapped, donate_argnums=donate)
     sharded = jax.shard_map(
@@ -82,6 +89,41 @@ def over_runs(
     # Cores that each have runs of their own have no time to help another with its matrix products.
     options = {"xla_cpu_multi_thread_eigen": False} if devices[0].platform == "cpu" else None
     return jax.jit(sharded, donate_argnums=donate, compiler_options=options)
+
+
+def abreast(runs: int) -> int:
+    """How many of a CPU core's runs are vmapped at a time: the most that divide them into equal groups, if these are not too small."""
+    most = max(number for number in range(1, _MOST_ABREAST + 1) if runs % number == 0)
+    return runs if most < _FEWEST_ABREAST else most
+
+
+def _in_turn(vmapped: Callable[..., Any], per_run: tuple[bool, ...], runs: int) -> Callable[..., Any]:
+    """`vmapped`, group after group, each written where it was read: donated, the state is not there twice."""
+    size = abreast(runs)
+
+    def advance(state: Any, *others: Any) -> Any:
+        shapes = jax.eval_shape(vmapped, state, *others)
+        returns_state = isinstance(shapes, tuple) and jax.tree.structure(shapes[0]) == jax.tree.structure(state)
+        if size == runs or not returns_state:
+            return vmapped(state, *others)
+
+        def turn(number: jax.Array, whole: Any) -> Any:
+            first = number * size
+            part = functools.partial(jax.lax.dynamic_slice_in_dim, start_index=first, slice_size=size)
+            arguments = [
+                jax.tree.map(part, each) if batched else each
+                for each, batched in zip((whole[0], *others), per_run, strict=True)
+            ]
+            return jax.tree.map(
+                lambda all_runs, some: jax.lax.dynamic_update_slice_in_dim(all_runs, some, first, 0),
+                whole,
+                vmapped(*arguments),
+            )
+
+        rest = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[1:])
+        return jax.lax.fori_loop(0, runs // size, turn, (state, *rest))
+
+    return advance
 
 
 def spread(tree: Any, num_runs: int) -> Any:

@@ -5,6 +5,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from purejaxrrl.runs import devices
@@ -132,6 +133,40 @@ def test_a_donated_argument_is_used_up():
     value = jax.device_put(value, kept.sharding)
     increment(value)
     assert value.is_deleted()
+
+
+@pytest.mark.parametrize(
+    ("runs", "abreast"), [(1, 1), (8, 8), (10, 10), (11, 11), (12, 6), (16, 8), (22, 22), (24, 8), (50, 10), (53, 53)]
+)
+def test_a_cores_runs_are_divided_into_equal_groups(runs, abreast):
+    assert devices.abreast(runs) == abreast
+
+
+def _advance(state, key, shift):
+    drawn = shift + jax.random.normal(key)
+    ring = state["ring"].at[state["count"]].set(drawn)
+    return {"ring": ring, "count": state["count"] + 1, "key": key}, {"drawn": drawn, "greatest": ring.max()}
+
+
+def test_groups_in_turn_are_a_vmap_and_the_state_is_there_once():
+    cores, each_has, capacity = len(jax.local_devices()), 40, 10_000
+    runs = each_has * cores
+    keys = jax.random.split(jax.random.key(0), runs)
+
+    def state():
+        rings = jnp.arange(float(runs * capacity)).reshape(runs, capacity) / runs
+        return {"ring": rings, "count": jnp.arange(runs), "key": jax.random.split(jax.random.key(1), runs)}
+
+    advance = devices.over_runs(_advance, runs, (True, True, False), donate=(0,))
+    memory = advance.lower(devices.spread(state(), runs), keys, 0.5).compile().memory_analysis()
+    rings_of_a_core = each_has * capacity * 4
+    assert memory.alias_size_in_bytes >= rings_of_a_core
+    assert memory.temp_size_in_bytes < 0.3 * rings_of_a_core, "those of a group of ten"
+    found = advance(devices.spread(state(), runs), keys, 0.5)
+    expected = jax.jit(jax.vmap(_advance, (0, 0, None)))(state(), keys, 0.5)
+    for tree in (found, expected):
+        tree[0]["key"] = jax.random.key_data(tree[0]["key"])
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 @pytest.mark.parametrize("num_runs", [0, -3])
