@@ -161,7 +161,7 @@ def test_groups_in_turn_are_a_vmap_and_the_state_is_there_once():
     memory = advance.lower(devices.spread(state(), runs), keys, 0.5).compile().memory_analysis()
     rings_of_a_core = each_has * capacity * 4
     assert memory.alias_size_in_bytes >= rings_of_a_core
-    assert memory.temp_size_in_bytes < 0.3 * rings_of_a_core, "those of a group of ten"
+    assert 0.2 < memory.temp_size_in_bytes / rings_of_a_core < 0.3, "those of a group of ten"
     found = advance(devices.spread(state(), runs), keys, 0.5)
     expected = jax.jit(jax.vmap(_advance, (0, 0, None)))(state(), keys, 0.5)
     for tree in (found, expected):
