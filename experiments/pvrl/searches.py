@@ -37,7 +37,7 @@ EARLIER = (
     Search("a coefficient of its own", "all but tabula rasa", LAST_SEARCHED, "100, 101", "c679e99"),
     Search("the rule of weaning", "QDagger with our rules", minatar.GAMES, "100, 101", "c68f05a"),
 )  # fmt: skip
-"""Seaquest was pgx's game until the second comparison."""
+"""Seaquest was pgx's game in all up to the second comparison."""
 
 
 def table(found: Sequence[Search]) -> str:

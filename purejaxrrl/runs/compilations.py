@@ -26,7 +26,8 @@ _MOST_KEPT = 2**30
 def keep() -> None:
     """Has JAX keep what takes long to compile in the user's cache folder, and look there first, for programs that are started again.
 
-    Of what is there already, the least recently used goes until a GiB is left. Where JAX_COMPILATION_CACHE_DIR says where, or is empty for nowhere, or that folder cannot be written, it changes nothing.
+    Of what is there already, the least recently used goes until a GiB is left. Where JAX_COMPILATION_CACHE_DIR says where, or is empty
+    for nowhere, or that folder cannot be written, it changes nothing.
     """
     if jax.config.jax_compilation_cache_dir is not None:
         return

@@ -101,6 +101,7 @@ def _in_turn(vmapped: Callable[..., Any], per_run: tuple[bool, ...], runs: int) 
     """`vmapped`, group after group, each written where it was read: donated, the state is not there twice."""
     size = abreast(runs)
 
+    @functools.wraps(vmapped)
     def advance(state: Any, *others: Any) -> Any:
         shapes = jax.eval_shape(vmapped, state, *others)
         returns_state = isinstance(shapes, tuple) and jax.tree.structure(shapes[0]) == jax.tree.structure(state)

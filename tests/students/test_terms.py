@@ -146,9 +146,10 @@ def test_an_update_goes_down_that_loss_at_the_rate_that_follows_lambda(name, is_
 
 def test_offline_pretraining_adds_cql_and_only_offline():
     settings = method("pretraining")
-    assert (settings.cql_coefficient, settings.online_cql_coefficient) == (1.0, 0.0)
+    weight = settings.cql_coefficient
+    assert weight > 0 and settings.online_cql_coefficient == 0.0
     total, report, _ = evaluate(settings, coefficient=0.0, is_online=False)
-    np.testing.assert_allclose(total, td_by_hand() + cql_by_hand(), rtol=1e-4)
+    np.testing.assert_allclose(total, td_by_hand() + weight * cql_by_hand(), rtol=1e-4)
     np.testing.assert_allclose(report["cql_loss"], cql_by_hand(), rtol=1e-4)
     online, report, _ = evaluate(settings, coefficient=0.0)
     np.testing.assert_allclose(online, td_by_hand(), rtol=1e-5)
