@@ -284,6 +284,7 @@ def _divers_moved(state: State) -> tuple[Things, chex.Array]:
 
 def _kept(things: Things, left: chex.Array) -> Things:
     """Those that are left, in their order, without gaps."""
+    # A row is one word meanwhile, so that finding each place's row moves all of its columns.
     shifts = {"x": 0, "y": 4, "right": 8, "wait": 9, "reload": 12}
     bits = {"x": 4, "y": 4, "right": 1, "wait": 3, "reload": 4}
     words = sum(getattr(things, name) << shift for name, shift in shifts.items())
