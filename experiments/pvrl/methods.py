@@ -25,7 +25,7 @@ MINATAR = SUITES["comparison"]
 class Entry:
     """A method: what figures call it, its settings (numbers, or a `Share`) and its own loss, if it has one.
 
-    searched, papers: what goes before `settings` on MinAtar (`FOUND`), and the paper's rates, which Atari's suites have.
+    searched, papers: what overrides `settings` on MinAtar (`FOUND`), and on Atari, where it is the paper's rates.
     """
 
     title: str
@@ -101,7 +101,9 @@ METHODS |= {name: dataclasses.replace(METHODS[name], searched=found) for name, f
 COMPARED = tuple(METHODS)
 """The paper's seven methods (tabula rasa and JSRL in two variants each), its two ablations, and QDagger with our rules of weaning."""
 PRIMARY = "qdagger_reversible", "qdagger"
-"""The comparison of weaning rules that decides, ours and the paper's: chosen before its seeds are run."""
+"""The comparison of weaning rules that decides, ours and the paper's: chosen before its seeds are run. They differ in t_0, too."""
+CONTROL = "qdagger_to_the_end"
+"""From which ours differs in the rule alone."""
 
 METHODS |= {
     "jsrl_1000": METHODS["jsrl"].like("JSRL, roll-in, m = 1000", roll_in_steps=1000),

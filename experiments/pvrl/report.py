@@ -102,10 +102,14 @@ def _primary(results: Results) -> str:
     if not {ours, papers} <= set(results.methods):
         return ""
     found = _difference(results, ours, papers, results.games)
-    return (
+    text = (
         f"Primary comparison: {results.titles[ours]} minus {results.titles[papers]} (the table below has it the other way round), "
         f"all {len(results.games)} games: {found}."
     )
+    if methods.CONTROL in results.methods:
+        alone = _difference(results, ours, methods.CONTROL, results.games)
+        text += f" Minus {results.titles[methods.CONTROL]}, from which it differs in the rule alone: {alone}."
+    return text
 
 
 def _notes(results: Results) -> str:

@@ -20,8 +20,8 @@ SEVEN = "tabula_rasa", "kickstarting", "jsrl", "rehearsal", "pretraining", "dqfd
 @dataclasses.dataclass(frozen=True)
 class Suite:
     """games: those that are compared where none are named. flags: the benchmark's options where they are not given. settings: what
-    QDagger has, and a rival where it has nothing of its own. searched: whether methods have the rates that were found on MinAtar,
-    rather than the paper's."""
+    QDagger has, and a rival where it has nothing of its own. searched: whether methods have the rates and coefficients that were found on
+    MinAtar, rather than the paper's."""
 
     games: Sequence[str]
     settings: Mapping[str, Any]

@@ -1,7 +1,7 @@
 """MinAtar (Young and Tian, 2019) through pgx: 10x10 boolean images, one channel per kind of object.
 
-The games are pgx's and not copied here; pgx carries them under the GPL-3. What this adds is the protocol: auto-reset, the
-true last observation and a time limit, which pgx's games do not have. Seaquest is our own (`minatar_seaquest`).
+Four of the games are pgx's and not copied here; pgx carries them under the GPL-3. What this adds is the protocol: auto-reset, the
+true last observation and a time limit, which pgx's games do not have. Seaquest is written anew (`minatar_seaquest`).
 """
 
 import dataclasses

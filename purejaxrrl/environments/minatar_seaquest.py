@@ -3,7 +3,7 @@
 The submarine of an agent shoots fish and submarines, fetches divers and brings them to the surface before its oxygen is used
 up. What moves stands in small tables, in the order in which it came, which decides who is hit where two are in one place;
 enemy bullets, whose order decides nothing, are bits of their rows. Random numbers are drawn as pgx 2.6 draws them, so that
-both play the same game from the same keys but for what pgx has otherwise than MinAtar (tests/environments/test_minatar_seaquest.py).
+both play the same game from the same keys but for what pgx has otherwise than MinAtar (tests/environments/pgx_seaquest.py).
 """
 
 import functools
@@ -17,7 +17,7 @@ from flax import struct
 
 WIDTH = 10
 ENEMIES, BULLETS, DIVERS = 25, 5, 5
-"""Places of the tables: more than can be there at a time, but for enemies, of whom a new one that finds none is not there."""
+"""Places of the tables: more than can be there at a time; of enemies more might come, and one that finds no free place is dropped."""
 MOST_OXYGEN, MOST_DIVERS = 200, 6
 DIVER_SPAWN_INTERVAL, FIRST_ENEMY_SPAWN_INTERVAL = 30, 20
 RELOAD_OF_OURS, RELOAD_OF_THEIRS = 5, 10
@@ -91,7 +91,7 @@ class State:
 
 
 class Seaquest:
-    """The game with pgx's calls, without auto-reset: `init(key)` and `step(state, action, key)`.
+    """The game with pgx's calls, without auto-reset: `init(key)` and `step(state, action, key)`; traced under `base.as_written`.
 
     Args:
       sticky_action_prob: chance that the last action is taken once more instead.

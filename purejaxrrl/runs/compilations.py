@@ -37,7 +37,8 @@ def keep() -> None:
     except (OSError, RuntimeError):  # a home that cannot be written, or none
         return
     if os.access(folder, os.W_OK):
-        _forget(folder, _MOST_KEPT)
+        with contextlib.suppress(OSError):  # a folder that cannot be listed
+            _forget(folder, _MOST_KEPT)
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
@@ -47,15 +48,16 @@ def _forget(folder: Path, most: int) -> None:
     for file in folder.iterdir():
         with contextlib.suppress(OSError):  # another program removes, too
             about = file.stat()
-            files.append((max(about.st_atime, about.st_mtime), about.st_size, file))
+            if file.is_file():
+                files.append((max(about.st_atime, about.st_mtime), about.st_size, file))
     files.sort()
     excess = sum(size for _, size, _ in files) - most
     for _, size, file in files:
         if excess <= 0:
             break
         with contextlib.suppress(OSError):
-            file.unlink()
-        excess -= size
+            file.unlink(missing_ok=True)
+            excess -= size
 
 
 def _processor() -> str:

@@ -13,7 +13,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _AXIS = ("runs",)
 _MOST_ABREAST, _FEWEST_ABREAST = 10, 4
-"""How many of its runs a CPU core advances together: the parameters, moments and gradients of more do not fit its caches."""
+"""How many of its runs a CPU device, most often a core, advances together: the parameters, moments and gradients of more do not fit its
+caches."""
 
 
 def use_cores() -> None:
@@ -54,19 +55,24 @@ def equal_shares(num_runs: int) -> list[int]:
 
 
 def over_runs(
-    function: Callable[..., Any], num_runs: int, per_run: tuple[bool, ...], donate: tuple[int, ...] = ()
+    function: Callable[..., Any],
+    num_runs: int,
+    per_run: tuple[bool, ...],
+    donate: tuple[int, ...] = (),
+    in_turn: bool = False,
 ) -> Callable:
     """`jax.jit` of `function` vmapped over runs, each local device taking an equal share of them.
 
     Every device executes its runs alone: nothing is communicated, so that a device whose runs' episodes end early does not
-    wait for another's. A CPU core that has many takes them in turn, some at a time, if `function` returns what it is first given,
-    which is donated, and something else: a state and metrics.
+    wait for another's.
 
     Args:
       function: of one run.
       num_runs: the size of the leading axis.
       per_run: for each positional argument, whether it has that axis; the others are shared by all runs.
       donate: the arguments whose buffers the result may take over.
+      in_turn: on CPU, a device that has more than ten runs takes them group after group, where they can be divided into equal groups of
+        four to ten. `function` returns a pair, of which the first is as its first argument, and so a state and metrics.
 
     Raises:
       ValueError: `num_runs` < 1.
@@ -75,8 +81,9 @@ def over_runs(
         raise ValueError(f"{num_runs} runs; take at least 1")
     vmapped = jax.vmap(function, in_axes=tuple(0 if batched else None for batched in per_run))
     devices = devices_for(num_runs)
-    if devices[0].platform == "cpu" and donate == (0,):
-        vmapped = _in_turn(vmapped, per_run, num_runs // len(devices))
+    share = num_runs // len(devices)
+    if in_turn and devices[0].platform == "cpu" and abreast(share) < share:
+        vmapped = _in_turn(vmapped, per_run, share)
     if len(devices) == 1:
         return jax.jit(vmapped, donate_argnums=donate)
     sharded = jax.shard_map(
@@ -92,21 +99,18 @@ def over_runs(
 
 
 def abreast(runs: int) -> int:
-    """How many of a CPU core's runs are vmapped at a time: the most that divide them into equal groups, if these are not too small."""
+    """How many of a CPU device's runs are vmapped at a time: the most that divide them into equal groups, if these are not too small."""
     most = max(number for number in range(1, _MOST_ABREAST + 1) if runs % number == 0)
     return runs if most < _FEWEST_ABREAST else most
 
 
 def _in_turn(vmapped: Callable[..., Any], per_run: tuple[bool, ...], runs: int) -> Callable[..., Any]:
-    """`vmapped`, group after group, each written where it was read: donated, the state is not there twice."""
+    """`vmapped`, group after group, each written where it was read, so that a donated state needs no second copy."""
     size = abreast(runs)
 
     @functools.wraps(vmapped)
-    def advance(state: Any, *others: Any) -> Any:
-        shapes = jax.eval_shape(vmapped, state, *others)
-        returns_state = isinstance(shapes, tuple) and jax.tree.structure(shapes[0]) == jax.tree.structure(state)
-        if size == runs or not returns_state:
-            return vmapped(state, *others)
+    def advance(state: Any, *others: Any) -> tuple[Any, Any]:
+        _, found = jax.eval_shape(vmapped, state, *others)
 
         def turn(number: jax.Array, whole: Any) -> Any:
             first = number * size
@@ -121,8 +125,8 @@ def _in_turn(vmapped: Callable[..., Any], per_run: tuple[bool, ...], runs: int) 
                 vmapped(*arguments),
             )
 
-        rest = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[1:])
-        return jax.lax.fori_loop(0, runs // size, turn, (state, *rest))
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), found)
+        return jax.lax.fori_loop(0, runs // size, turn, (state, nothing))
 
     return advance
 

@@ -25,7 +25,8 @@ def seconds_of_an_update(
 
     learners, keys, settings: stacked, `[runs]`, and left as they are. data: the ring of the teacher's.
     """
-    learn = devices.over_runs(functools.partial(_updates, program), len(keys), (True, True, True, False))
+    updates = functools.partial(_updates, program)
+    learn = devices.over_runs(updates, len(keys), (True, True, True, False), in_turn=True)
     jax.block_until_ready(learn(learners, keys, settings, data))
     start = time.perf_counter()
     jax.block_until_ready(learn(learners, keys, settings, data))
@@ -34,7 +35,7 @@ def seconds_of_an_update(
 
 def _updates(
     program: qdagger.Program, learner: Learner, key: chex.PRNGKey, hyperparameters: ValueBased, data: replay.Step
-) -> Learner:
+) -> tuple[Learner, None]:
     hyperparameters = as_arrays(hyperparameters)
 
     def learn(learner, key):
@@ -43,4 +44,4 @@ def _updates(
         lambda_ = jnp.float32(1.0)
         return qdagger.update(program, hyperparameters, learner, batch, noise_key, lambda_, is_online=False)[0], None
 
-    return jax.lax.scan(learn, learner, jax.random.split(key, UPDATES))[0]
+    return jax.lax.scan(learn, learner, jax.random.split(key, UPDATES))

@@ -119,8 +119,9 @@ class _Runs:
         bind = functools.partial
         self._init = devices.over_runs(bind(qdagger.init, program), len(self._places), (True, True))
         over = (True, True, True, False, False)
-        self._offline = devices.over_runs(bind(qdagger.offline, program), len(self._learning), over, donate=(0,))
-        self._online = devices.over_runs(bind(qdagger.online, program), len(self._places), over, donate=(0,))
+        offline, online = (bind(iteration, program) for iteration in (qdagger.offline, qdagger.online))
+        self._offline = devices.over_runs(offline, len(self._learning), over, donate=(0,), in_turn=True)
+        self._online = devices.over_runs(online, len(self._places), over, donate=(0,), in_turn=True)
 
     def phases(self) -> Iterator[tuple[str, int]]:
         """Phase and index in it of every iteration, in their order."""

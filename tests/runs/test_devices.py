@@ -157,7 +157,7 @@ def test_groups_in_turn_are_a_vmap_and_the_state_is_there_once():
         rings = jnp.arange(float(runs * capacity)).reshape(runs, capacity) / runs
         return {"ring": rings, "count": jnp.arange(runs), "key": jax.random.split(jax.random.key(1), runs)}
 
-    advance = devices.over_runs(_advance, runs, (True, True, False), donate=(0,))
+    advance = devices.over_runs(_advance, runs, (True, True, False), donate=(0,), in_turn=True)
     memory = advance.lower(devices.spread(state(), runs), keys, 0.5).compile().memory_analysis()
     rings_of_a_core = each_has * capacity * 4
     assert memory.alias_size_in_bytes >= rings_of_a_core

@@ -54,6 +54,8 @@ def test_all_methods_are_the_papers_or_qdagger_weaned_otherwise():
         changed = {setting for setting in papers if ours[setting] != papers[setting]}
         assert changed and all(setting.startswith("weaning") for setting in changed), name
     assert methods.PRIMARY[0] in OUR_WEANING and methods.PRIMARY[1] == "qdagger"
+    primary, control = (as_dict(methods.settings(name, 50_000)) for name in (methods.PRIMARY[0], methods.CONTROL))
+    assert {name for name in primary if primary[name] != control[name]} == {"weaning_reversible"}
 
 
 @pytest.mark.parametrize("name", PAPERS_TABLE)

@@ -147,11 +147,12 @@ def test_pairs_are_of_equal_seeds(tmp_path):
 def test_the_primary_comparison_is_said_first_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(report.methods, "PRIMARY", METHODS)
     write(tmp_path, "asterix")
+    said = "Primary comparison: TABULA_RASA minus QDAGGER (the table below has it the other way round), all 1 games: -0.60 (-0.60 to -0.60)."
     text = report.markdown(written.load(tmp_path))
-    assert (
-        "Primary comparison: TABULA_RASA minus QDAGGER (the table below has it the other way round), all 1 games: -0.60 (-0.60 to -0.60)."
-        in text
-    )
+    assert said in text and "the rule alone" not in text
+    monkeypatch.setattr(report.methods, "CONTROL", "qdagger")
+    text = report.markdown(written.load(tmp_path))
+    assert f"{said} Minus QDAGGER, from which it differs in the rule alone: -0.60 (-0.60 to -0.60)." in text
 
 
 def test_figures_are_drawn_from_the_files_alone(folder):
