@@ -137,6 +137,17 @@ def test_runs_that_differ_online_only_share_their_offline_phase(killed_after, fo
     assert [row["td_loss"] for row in rows[:5]] == [101.0, 102.0, 101.0, 101.0, 101.0]
 
 
+def test_both_phases_of_many_runs_are_taken_in_turn(tmp_path, monkeypatch):
+    taken, in_turn = [], devices._in_turn
+    monkeypatch.setattr(
+        devices, "_in_turn", lambda function, per_run, runs: taken.append(runs) or in_turn(function, per_run, runs)
+    )
+    numbers = range(12 * len(jax.local_devices()))
+    state, _ = train(tmp_path / "run", [settings(float(number)) for number in numbers], seeds=numbers)
+    assert taken == [12, 12]
+    np.testing.assert_allclose(state.total, [100.0 + 4 * number for number in numbers])
+
+
 def test_iterations_that_only_fill_the_replay_say_so(tmp_path, capsys):
     """20 rows an iteration, two a cycle: the ring is warm in the second iteration's third cycle, or never."""
     for rows, learns in ((25, (False, True)), (41, (False, False))):
