@@ -1,6 +1,6 @@
 """The comparison of the PVRL paper (Agarwal et al., 2022): games x methods x seeds, the same teacher, data and budget for all.
 
-    python experiments/pvrl/benchmark_pvrl.py                                       # five MinAtar games, 14 methods, 5 seeds
+    python experiments/pvrl/benchmark_pvrl.py                                       # five MinAtar games, 16 methods, 5 seeds
     python experiments/pvrl/benchmark_pvrl.py --seed 1000 --seeds 10 --output runs/confirmation   # seeds that nobody has looked at
     python experiments/pvrl/benchmark_pvrl.py --methods qdagger,qdagger_1_step --games breakout --output runs/n_step
     python experiments/pvrl/benchmark_pvrl.py --redraw                              # tables and figures from what was written

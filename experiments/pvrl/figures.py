@@ -163,8 +163,7 @@ def weaning(results: Results) -> Figure:
     figure = Figure(figsize=(4 * len(results.games) + 2, 3.5), layout="constrained")
     for axes, game in zip(figure.subplots(1, len(results.games), squeeze=False)[0], results.games, strict=True):
         for method in results.methods:
-            runs = results.runs[game][method].values()
-            course = np.mean([run.coefficients[run.agent_steps > 0] for run in runs], axis=0)
+            course = results.coefficients(game, method).mean(0)
             if course.any():
                 axes.plot(results.frames, course, marker=".", **_line(results, method))
         axes.set(

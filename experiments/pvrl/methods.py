@@ -99,11 +99,11 @@ METHODS: dict[str, Entry] = {
 }
 METHODS |= {name: dataclasses.replace(METHODS[name], searched=found) for name, found in FOUND.items()}
 COMPARED = tuple(METHODS)
-"""The paper's seven methods (tabula rasa and JSRL in two variants each), its two ablations, and QDagger with our rules of weaning."""
+"""The paper's seven methods (tabula rasa and JSRL in two variants each), its two ablations, QDagger with our rules of weaning, and with t_0 at the end."""
 PRIMARY = "qdagger_reversible", "qdagger"
 """The comparison of weaning rules that decides, ours and the paper's: chosen before its seeds are run. They differ in t_0, too."""
 CONTROL = "qdagger_to_the_end"
-"""From which ours differs in the rule alone."""
+"""From which ours differs in that lambda may rise again, and the rate, which follows it, too: not in t_0."""
 
 METHODS |= {
     "jsrl_1000": METHODS["jsrl"].like("JSRL, roll-in, m = 1000", roll_in_steps=1000),

@@ -8,13 +8,15 @@ import numpy as np
 import searches
 from results import Results, label
 
+from purejaxrrl.environments import minatar
 from purejaxrrl.evaluation import statistics
 
 
 def markdown(results: Results) -> str:
-    """Final scores by game and together, the differences of pairs, and the checksums that they were made with."""
-    parts = [_game_table(results), _aggregate_table(results), _subsets_table(results)]
-    parts += [_primary(results), _differences_table(results), _notes(results)]
+    """Final scores by game and together, differences of pairs, scores and lambda over training, and the checksums of what they were made with."""
+    parts = [_game_table(results), _aggregate_table(results), _subsets_table(results), _primary(results)]
+    parts += [_differences_table(results, reference) for reference in ("qdagger", methods.PRIMARY[0])]
+    parts += [_course_table(results), _weaning_table(results), _notes(results)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -62,8 +64,8 @@ def _subsets(results: Results) -> dict[str, list[str]]:
     rest = [game for game in results.games if game not in seen]
     subsets = {f"all {len(results.games)} games": results.games}
     if seen and rest:
-        subsets[f"the {len(seen)} on which rates were searched"] = seen
-        subsets[f"{', '.join(rest)} alone"] = rest
+        subsets[f"the {len(seen)} of the last search of rates"] = seen
+        subsets[f"{', '.join(rest)} alone, which earlier searches saw"] = rest
     return subsets
 
 
@@ -84,32 +86,68 @@ def _difference(results: Results, method: str, other: str, games: Sequence[str])
     return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def _differences_table(results: Results) -> str:
-    others = [method for method in results.methods if method != "qdagger"]
-    if "qdagger" not in results.methods or not others:
+def _differences_table(results: Results, reference: str) -> str:
+    others = [method for method in results.methods if method != reference]
+    if reference not in results.methods or not others:
         return ""
     columns = {game: [game] for game in results.games} | _subsets(results)
     rows = [
-        [results.titles[method], *(_difference(results, "qdagger", method, games) for games in columns.values())]
+        [results.titles[method], *(_difference(results, reference, method, games) for games in columns.values())]
         for method in others
     ]
-    return _table(["QDagger minus", *columns], rows)
+    return _table([f"{results.titles[reference]} minus", *columns], rows)
 
 
 def _primary(results: Results) -> str:
-    """The one comparison that was chosen before it was run."""
+    """The one comparison that was chosen before it was run, which was for all games."""
     ours, papers = methods.PRIMARY
-    if not {ours, papers} <= set(results.methods):
+    if not {ours, papers} <= set(results.methods) or set(results.games) != set(minatar.GAMES):
         return ""
-    found = _difference(results, ours, papers, results.games)
+    pair = results.pairs(ours, papers, results.games)
+    mean = statistics.mean_difference(*pair)
+    low, high = statistics.stratified_bootstrap(statistics.mean_difference, *pair, paired=True)
     text = (
-        f"Primary comparison: {results.titles[ours]} minus {results.titles[papers]} (the table below has it the other way round), "
-        f"all {len(results.games)} games: {found}."
+        f"Primary comparison: {results.titles[ours]} minus {results.titles[papers]}, all {len(results.games)} games: "
+        f"{_difference(results, ours, papers, results.games)}. The difference of means, which leaves no run out: {mean:+.2f} ({low:+.2f} to "
+        f"{high:+.2f}); of {pair[0].size} pairs {np.sum(pair[0] > pair[1])} are above 0 and {np.sum(pair[0] < pair[1])} below."
     )
     if methods.CONTROL in results.methods:
         alone = _difference(results, ours, methods.CONTROL, results.games)
-        text += f" Minus {results.titles[methods.CONTROL]}, from which it differs in the rule alone: {alone}."
+        text += f" Minus {results.titles[methods.CONTROL]}, from which it differs in that lambda may rise again, and the rate with it: {alone}."
     return text
+
+
+def _course_table(results: Results) -> str:
+    """How fast scores rise and what is lost again."""
+    rows = []
+    for method in results.methods:
+        offline, online = results.offline_scores(method), results.scores(method)
+        cells = ["" if offline is None else f"{statistics.interquartile_mean(offline):.2f}"]
+        cells += [f"{statistics.interquartile_mean(scores):.2f}" for scores in np.moveaxis(online, -1, 0)]
+        rows.append([results.titles[method], *cells, _cell(online[..., -3:].mean(-1))])
+    steps = [f"{steps:,.0f}" for steps in results.agent_steps]
+    return _table(["IQM, all games, after agent steps", "0, offline", *steps, "mean of the last three"], rows)
+
+
+def _weaning_table(results: Results) -> str:
+    """Where lambda came to 0, and whether it rose again, of methods whose lambda is sometimes 0 and sometimes not."""
+    rows = []
+    for method in results.methods:
+        courses = [results.coefficients(game, method) for game in results.games]
+        zeros = [course == 0.0 for course in courses]
+        if any(zero.any() for zero in zeros) and not all(zero.all() for zero in zeros):
+            rows.append([results.titles[method], *(_weaned(zero, results.agent_steps) for zero in zeros)])
+    titles = ["lambda first 0 after agent steps, median", *(label(results, game) for game in results.games)]
+    return _table(titles, rows) if rows else ""
+
+
+def _weaned(zero: np.ndarray, agent_steps: np.ndarray) -> str:
+    """Of one game's runs, `[runs, iterations]`."""
+    first = np.where(zero.any(1), agent_steps[zero.argmax(1)], np.inf)
+    rose = int(np.sum((zero[:, :-1] & ~zero[:, 1:]).any(1)))
+    middle = np.median(first)
+    text = f"{middle:,.0f}" if np.isfinite(middle) else "never"
+    return f"{text}; rose again in {rose} of {len(zero)}" if rose else text
 
 
 def _notes(results: Results) -> str:
@@ -118,7 +156,10 @@ def _notes(results: Results) -> str:
         f"Teacher-normalised scores after {results.shared['frames']:,} frames: IQM of the seeds, and all games together of "
         f"{count} seeds each, with 95% stratified bootstrap intervals. Differences are of IQMs, of runs of the same seeds: pairs are "
         f"resampled together, for each game apart. What such intervals cover: experiments/pvrl/coverage.py. They are of the seeds alone: "
-        f"a game has one teacher, one set of data, and one card, whose error moves all methods' scores of that game together."
+        f"a game has one teacher, one set of data, and one card, whose error moves all methods' scores of that game together. Only the "
+        f"primary comparison was chosen before; the other intervals are not corrected for their number. P(QDagger is better) is of runs "
+        f"that are not paired, ties half: 0.5 is no difference.",
+        "Lambda is read where an iteration ends: that of a run which is weaned at t_0 is 0 in the iteration that ends there.",
     ]
     partial = [method for method in results.titles if method not in results.methods]
     if partial:

@@ -70,6 +70,20 @@ class Results:
         found = self.runs[game][method]
         return np.stack([found[seed].scores[found[seed].agent_steps > 0] for seed in sorted(found)])
 
+    def offline_scores(self, method: str) -> np.ndarray | None:
+        """As `scores`, `[seeds, games]`, where the offline phase ended; None of a method without one."""
+        count = min(self.seeds(game) for game in self.games)
+        games = []
+        for runs in (self.runs[game][method] for game in self.games):
+            ends = [runs[seed].scores[runs[seed].agent_steps == 0][-1:] for seed in sorted(runs)[:count]]
+            games.append(np.concatenate(ends))
+        return np.stack(games, axis=1) if all(len(scores) == count for scores in games) else None
+
+    def coefficients(self, game: str, method: str) -> np.ndarray:
+        """Lambda at the online iterations' ends, `[seeds, iterations]`."""
+        found = self.runs[game][method]
+        return np.stack([found[seed].coefficients[found[seed].agent_steps > 0] for seed in sorted(found)])
+
     def pairs(self, method: str, other: str, games: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Last scores of two methods, `[seeds, games]` each, a row's entries of one game being of the same seed.
 

@@ -149,6 +149,11 @@ def difference_of_interquartile_means(scores: np.ndarray, others: np.ndarray) ->
     return interquartile_mean(scores) - interquartile_mean(others)
 
 
+def mean_difference(scores: np.ndarray, others: np.ndarray) -> float:
+    """mean(scores) - mean(others)."""
+    return mean(scores) - mean(others)
+
+
 def paired_difference(scores: np.ndarray, others: np.ndarray, **options: Any) -> tuple[float, float, float]:
     """The difference of the IQMs of two methods whose runs are pairs (of one seed each), `[num_pairs, num_tasks]`, and its interval.
 

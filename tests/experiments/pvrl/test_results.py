@@ -12,6 +12,7 @@ import results as written
 import rliable.metrics
 from PIL import Image
 
+from purejaxrrl.environments import minatar
 from purejaxrrl.evaluation import statistics
 
 SHARED = {"frames": 3000, "iterations": 3}
@@ -30,9 +31,11 @@ def write(
     data="d",
     version="1",
     iterations=3,
+    offline_score=0.0,
+    coefficients=None,
     **about,
 ):
-    """A folder as the benchmark leaves it, with scores that say where they come from."""
+    """A folder as the benchmark leaves it, with scores that say where they come from; without an offline phase where that has no score."""
     path = folder / game / f"{methods[0]}-{len(list((folder / game).glob('*')))}"
     path.mkdir(parents=True)
     described = {method: DESCRIBED | {"title": method.upper()} for method in methods}
@@ -44,12 +47,13 @@ def write(
     with (path / "metrics.csv").open("w") as file:
         writer = csv.writer(file)
         writer.writerow(["phase", "iteration", "agent_steps", "method", "seed", "score", "lambda"])
-        for iteration in range(iterations + 1):
+        for iteration in range(0 if offline_score is not None else 1, iterations + 1):
             for method in methods:
-                for seed in seeds:
-                    score = final_score(game, method, seed) * iteration / 3
+                for place, seed in enumerate(seeds):
+                    score = final_score(game, method, seed) * iteration / 3 if iteration else offline_score
+                    coefficient = coefficients[method][place][iteration - 1] if coefficients and iteration else 0.5
                     phase = "offline" if iteration == 0 else "online"
-                    writer.writerow([phase, max(iteration, 1), iteration * 1000, method, seed, score, 0.5])
+                    writer.writerow([phase, max(iteration, 1), iteration * 1000, method, seed, score, coefficient])
     return path
 
 
@@ -113,9 +117,10 @@ def test_the_reports_numbers_are_rliables(folder):
 def test_the_games_of_the_last_search_are_put_together_apart_from_the_others(folder):
     write(folder, "space_invaders")
     text = report.markdown(written.load(folder))
-    table = text.split("| IQM | all 3 games | the 2 on which rates were searched | space_invaders alone |")[1].split(
-        "\n\n"
-    )[0]
+    titles = (
+        "| IQM | all 3 games | the 2 of the last search of rates | space_invaders alone, which earlier searches saw |"
+    )
+    table = text.split(titles)[1].split("\n\n")[0]
     row = next(line for line in table.splitlines() if line.startswith("| QDAGGER"))
     games = ("asterix", "breakout"), ("space_invaders",)
     expected_cells = [rliable.metrics.aggregate_iqm(expected("qdagger", seen)) for seen in (sum(games, ()), *games)]
@@ -125,7 +130,7 @@ def test_the_games_of_the_last_search_are_put_together_apart_from_the_others(fol
 def test_differences_are_of_pairs(folder):
     """Every QDagger run is 0.6 above that of tabula rasa with its seed: no resampling of pairs says anything else."""
     text = report.markdown(written.load(folder))
-    rows = text.split("| QDagger minus | asterix | breakout | all 2 games |")[1].splitlines()
+    rows = text.split("| QDAGGER minus | asterix | breakout | all 2 games |")[1].splitlines()
     assert rows[2] == "| TABULA_RASA | +0.60 (+0.60 to +0.60) | +0.60 (+0.60 to +0.60) | +0.60 (+0.60 to +0.60) |"
 
 
@@ -146,13 +151,44 @@ def test_pairs_are_of_equal_seeds(tmp_path):
 
 def test_the_primary_comparison_is_said_first_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(report.methods, "PRIMARY", METHODS)
-    write(tmp_path, "asterix")
-    said = "Primary comparison: TABULA_RASA minus QDAGGER (the table below has it the other way round), all 1 games: -0.60 (-0.60 to -0.60)."
+    for game in minatar.GAMES[:-1]:
+        write(tmp_path, game)
+    assert "Primary comparison" not in report.markdown(written.load(tmp_path))  # it is of all games
+    write(tmp_path, minatar.GAMES[-1])
+    said = (
+        "Primary comparison: TABULA_RASA minus QDAGGER, all 5 games: -0.60 (-0.60 to -0.60). The difference of means, which leaves no run "
+        "out: -0.60 (-0.60 to -0.60); of 15 pairs 0 are above 0 and 15 below."
+    )
     text = report.markdown(written.load(tmp_path))
-    assert said in text and "the rule alone" not in text
+    assert said in text and "may rise again" not in text
+    assert "| QDAGGER minus |" in text and "| TABULA_RASA minus |" in text
     monkeypatch.setattr(report.methods, "CONTROL", "qdagger")
     text = report.markdown(written.load(tmp_path))
-    assert f"{said} Minus QDAGGER, from which it differs in the rule alone: -0.60 (-0.60 to -0.60)." in text
+    assert (
+        f"{said} Minus QDAGGER, from which it differs in that lambda may rise again, and the rate with it: -0.60 (-0.60 to -0.60)."
+        in text
+    )
+
+
+def test_scores_over_training_are_told_from_the_offline_phase_on(tmp_path):
+    write(tmp_path, "asterix", offline_score=0.25)
+    write(tmp_path, "breakout", methods=("qdagger",), offline_score=0.75)
+    write(tmp_path, "breakout", methods=("tabula_rasa",), offline_score=None)
+    rows = report.markdown(written.load(tmp_path)).split("| IQM, all games, after agent steps |")[1].splitlines()
+    assert rows[0] == " 0, offline | 1,000 | 2,000 | 3,000 | mean of the last three |"
+    cells = {row.split("|")[1].strip(): [cell.strip() for cell in row.split("|")[2:-1]] for row in rows[2:4]}
+    courses = [rliable.metrics.aggregate_iqm(expected("qdagger") * share) for share in (1 / 3, 2 / 3, 1, 2 / 3)]
+    assert [cell.split(" ")[0] for cell in cells["QDAGGER"]] == ["0.50", *(f"{course:.2f}" for course in courses)]
+    assert cells["TABULA_RASA"][0] == ""
+
+
+def test_where_lambda_came_to_0_is_told_and_whether_it_rose_again(tmp_path):
+    courses = {"qdagger": [[0.5, 0.0, 0.0], [0.0, 0.3, 0.0], [0.2, 0.1, 0.0]], "tabula_rasa": [[0.0] * 3] * 3}
+    write(tmp_path, "asterix", coefficients=courses)
+    courses = {"qdagger": [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.2, 0.0, 0.0]], "tabula_rasa": [[0.0] * 3] * 3}
+    write(tmp_path, "breakout", coefficients=courses)
+    table = report.markdown(written.load(tmp_path)).split("| lambda first 0 after agent steps, median |")[1]
+    assert table.splitlines()[2:4] == ["| QDAGGER | 2,000; rose again in 1 of 3 | never |", ""]
 
 
 def test_figures_are_drawn_from_the_files_alone(folder):
