@@ -197,7 +197,8 @@ def _moved(state: State) -> tuple[State, chex.Array]:
     left, fish_left, submarines_left = _bullets_met(bullets, flying, state)
     divers, carried = _divers_moved(state)
     submarines, swim, left, rammed = _enemies_moved(state, state.submarines, submarines_left, bullets, left)
-    shoots = swim & (submarines.reload == 0)
+    # One that swam into a bullet has its turn to the end, as in MinAtar: it shoots where that is due.
+    shoots = submarines_left & _on_screen(submarines.x) & (submarines.reload == 0)
     submarines = submarines.replace(reload=jnp.where(shoots, RELOAD_OF_THEIRS, submarines.reload - 1))
     enemy_bullets, shot = _enemy_bullets_moved(state, submarines, shoots)
     fish, fish_swim, left, bitten = _enemies_moved(state, state.fish, fish_left, bullets, left)

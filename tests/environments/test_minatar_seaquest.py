@@ -115,6 +115,10 @@ def _any_waters(seed):
         "_ramp_index": rng.integers(0, 20), "_shot_timer": rng.integers(0, 3), "_surface": rng.random() < 0.5, "_last_action": rng.integers(6),
     }  # fmt: skip
     fields["_move_speed"] = max(5 - fields["_ramp_index"] // 2, 2)
+    if (
+        (fields["_e_subs"][:, 3:] == 0).all(1)
+    ).any():  # what swims and shoots at once meets no bullet: pgx has that otherwise
+        fields |= {"_f_bullets": np.full((5, 3), -1, np.int32), "_shot_timer": 2}
     return fields, rng.integers(6)
 
 
@@ -139,6 +143,43 @@ def test_a_step_in_any_waters_is_pgxs_mended():
     expected, found = step(stacked, actions, jax.random.split(jax.random.key(1), count))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     assert (np.asarray(found.rewards) > 1).sum() > 50 and 0.2 < found.terminated.mean() < 0.9
+
+
+def _meeting(x, y=6):
+    """A submarine that swims to the left into a bullet at (x, y) as it is due to shoot, before the step; the agent is at (5, 4)."""
+    empty = under_water().game
+    submarines = empty.submarines.replace(
+        x=empty.submarines.x.at[0].set(x + 1), y=empty.submarines.y.at[0].set(y)
+    )  # wait, reload and right are 0
+    bullets = empty.bullets.replace(
+        x=empty.bullets.x.at[0].set(x - 1), y=empty.bullets.y.at[0].set(y), right=empty.bullets.right.at[0].set(1)
+    )
+    state = under_water()
+    return state.replace(game=state.game.replace(submarines=submarines, bullets=bullets))
+
+
+def test_a_submarine_that_swims_into_a_bullet_shoots_where_that_is_due():
+    _, state, reward, terminated, _, info = stepper()(jax.random.key(0), _meeting(3), NOOP)
+    assert reward == 1 and not terminated and not state.game.submarines.there.any()
+    assert state.game.enemy_bullets[0, 6] == 1 << 2 and state.game.enemy_bullets.sum() == 1 << 2
+    assert info["final_observation"][6, 2, 4]
+    waits = _meeting(3)
+    waits = waits.replace(
+        game=waits.game.replace(submarines=waits.game.submarines.replace(reload=jnp.ones(25, jnp.int32)))
+    )
+    _, state, reward, _, _, _ = stepper()(jax.random.key(0), waits, NOOP)
+    assert reward == 1 and not state.game.enemy_bullets.any()
+
+
+def test_its_bullet_hits_and_minatars_does_so_too():
+    reference = pytest.importorskip("minatar.environments.seaquest")
+    for x in (6, 7):
+        reward, terminated = stepper()(jax.random.key(0), _meeting(x, y=4), NOOP)[2:4]
+        game = reference.Env()
+        game.sub_x, game.sub_y, game.surface = 5, 4, False
+        game.e_subs, game.f_bullets = [[x + 1, 4, False, 0, 0]], [[x - 1, 4, True]]
+        assert game.act(NOOP) == (reward, terminated) == (1, x == 6)
+        assert game.e_bullets == [[x - 1, 4, False]]
 
 
 LANES, STEPS, FIRST_OXYGEN = 32, 600, 25
