@@ -32,13 +32,16 @@ def available_bytes(devices: int = 1) -> int | None:
     return devices * min(each["bytes_limit"] - each["bytes_in_use"] for each in stats)
 
 
-def check_space(memory: ReplayMemory, rings: int = 1, beside: int = 0, available: int | None = None) -> None:
+def check_space(
+    memory: ReplayMemory, rings: int = 1, beside: int = 0, available: int | None = None, devices: int = 1
+) -> None:
     """Raises UserError where rings of that layout do not fit, with the bytes asked for, those there, and the largest that fits.
 
     Args:
       rings: how many there are to be, of runs trained side by side.
       beside: bytes of what else is kept: learners, the teacher's data.
       available: `available_bytes` unless given; nothing is checked where that is not known.
+      devices: among which the runs are divided.
     """
     available = available_bytes() if available is None else available
     transition = _bytes_of_a_transition(memory)
@@ -53,16 +56,20 @@ def check_space(memory: ReplayMemory, rings: int = 1, beside: int = 0, available
     least = (memory.max_n_step + memory.codec.history + 1) * row
     remedy = f"take a capacity of at most {largest}" if largest >= least else "no ring fits"
     if rings > 1:
-        fit = fitting(memory, beside // rings, available)
+        fit = fitting(memory, beside // rings, available, devices)
         remedy += f", or train at most {fit} side by side" if fit else ""
     raise UserError(
         f"{several} {asked:,} bytes ({transition:,} each) beside {beside:,} of other data, and {available:,} are available; {remedy}"
     )
 
 
-def fitting(memory: ReplayMemory, beside: int, available: int) -> int:
-    """How many runs fit `available` bytes, each with a ring of that layout and `beside` bytes of what else it keeps."""
-    return available // (memory.capacity * _bytes_of_a_transition(memory) + beside)
+def fitting(memory: ReplayMemory, beside: int, available: int, devices: int = 1) -> int:
+    """How many runs fit `available` bytes, each with a ring of that layout and `beside` bytes of what else it keeps.
+
+    More than there are `devices` fit in equal shares alone: any number up to the one that is returned does.
+    """
+    fit = available // (memory.capacity * _bytes_of_a_transition(memory) + beside)
+    return fit if fit < devices else fit - fit % devices
 
 
 def _bytes_of_a_transition(memory: ReplayMemory) -> int:
@@ -87,4 +94,13 @@ def _left_to_the_group() -> int | None:
         limit, current = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
     except (OSError, ValueError):  # no group, or no limit: "max"
         return None
-    return limit - current
+    return limit - max(current - _cached_for_the_group(), 0)
+
+
+def _cached_for_the_group() -> int:
+    """What the group is charged for files that were read or written, which the kernel gives back where memory is asked for."""
+    try:
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("active_file ", "inactive_file ")))

@@ -22,10 +22,10 @@ def use_cores() -> None:
 
     On one device XLA spreads only the large matrix products over the cores, and everything else runs on one of them.
 
-    Call it first: once JAX has started its backends, or where `XLA_FLAGS` says how many host devices there are, it changes
-    nothing. Accelerators are not concerned.
+    Call it first: once JAX has started its backends, or where `XLA_FLAGS` or `JAX_NUM_CPU_DEVICES` say how many there are, it
+    changes nothing. Accelerators are not concerned.
     """
-    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "") or jax.config.jax_num_cpu_devices > 0:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with contextlib.suppress(RuntimeError):  # the backends have started

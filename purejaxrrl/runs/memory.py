@@ -7,6 +7,7 @@ import jax
 from purejaxrrl import replay
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.replay import acting, space
+from purejaxrrl.runs import devices
 from purejaxrrl.runs.progress import counted
 from purejaxrrl.students.settings import ValueBased
 from purejaxrrl.students.student import Student, init_learner
@@ -33,13 +34,14 @@ def most_runs(settings: ValueBased, environment: Environment, student: Student) 
     """How many runs fit the local devices side by side; None where that cannot be known."""
     available = space.available_bytes(jax.local_device_count())
     ring, beside = of_run(settings, environment, student)
-    return None if available is None else space.fitting(ring, beside, available)
+    return None if available is None else space.fitting(ring, beside, available, jax.local_device_count())
 
 
 def check_runs(settings: ValueBased, environment: Environment, student: Student, num_runs: int) -> None:
-    """Raises UserError where that many runs do not fit the local devices."""
+    """Raises UserError where that many runs do not fit the local devices, of which each has as many."""
     ring, beside = of_run(settings, environment, student)
-    replay.check_space(ring, num_runs, num_runs * beside, space.available_bytes(jax.local_device_count()))
+    places, count = len(devices.equal_shares(num_runs)), jax.local_device_count()
+    replay.check_space(ring, places, places * beside, space.available_bytes(count), count)
 
 
 def described(settings: ValueBased, environment: Environment, student: Student, num_runs: int) -> str:

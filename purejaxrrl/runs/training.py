@@ -155,9 +155,10 @@ class _Runs:
 
     def _check_space(self, shapes: qdagger.State) -> None:
         """Raises ValueError where the states do not fit the devices' memory."""
-        available = replay.available_bytes(len(devices.devices_for(len(self._places))))
+        used = len(devices.devices_for(len(self._places)))
         beside = space.size(shapes._replace(ring=None))
-        replay.check_space(self._program.memory, len(self._places), beside, available)
+        available = replay.available_bytes(used)
+        replay.check_space(self._program.memory, len(self._places), beside, available, used)
 
     def seconds_per_update(self, state: qdagger.State) -> float:
         """On the teacher's data, an update of every run being as many."""

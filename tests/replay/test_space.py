@@ -43,6 +43,8 @@ def test_how_many_runs_fit():
         replay.check_space(memory, 3, 3 * of_one, 3 * each - 1)
     replay.check_space(memory, 2, 2 * of_one, 3 * each - 1)
     assert [space.fitting(memory, of_one, available) for available in (each - 1, each, 3 * each)] == [0, 1, 3]
+    fit = [space.fitting(memory, of_one, runs * each, devices=4) for runs in (3, 4, 7, 8, 10)]
+    assert fit == [3, 4, 4, 8, 8]  # in equal shares
 
 
 def test_where_nothing_fits_no_capacity_is_named():
@@ -61,6 +63,9 @@ def test_what_is_there_is_known_and_less_than_a_control_group_allows(monkeypatch
     for limit, expected in (("max", 4000 * 1024), ("3000", 2000), ("9999999", 4000 * 1024)):
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         assert replay.available_bytes() == expected
+    (tmp_path / "memory.max").write_text("3000\n")
+    (tmp_path / "memory.stat").write_text("anon 100\nfile 900\ninactive_file 600\nactive_file 200\n")
+    assert replay.available_bytes() == 2800  # files' pages are given back where memory is asked for
     monkeypatch.setattr(space, "_MEMINFO", tmp_path / "none")
     monkeypatch.setattr(space, "_CGROUP", tmp_path / "none")
     assert replay.available_bytes() is None

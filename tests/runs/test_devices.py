@@ -175,6 +175,22 @@ def test_no_runs_are_refused(num_runs):
         devices.over_runs(lambda value: value, num_runs, (True,))
 
 
+@pytest.mark.parametrize(
+    "said", [{"JAX_NUM_CPU_DEVICES": "3"}, {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}]
+)
+def test_a_number_of_cpu_devices_that_was_given_stays(said):
+    code = "import jax; from purejaxrrl.runs import devices; devices.use_cores(); print(jax.local_device_count())"
+    kept = {name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | said | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["3"]
+
+
 def test_a_program_is_started_anew_once_with_xla_flags(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
