@@ -20,16 +20,16 @@ import optax
 
 import purejaxrrl
 from purejaxrrl import environments, networks, streams, teachers
-from purejaxrrl.environments.base import Environment
+from purejaxrrl.environments.base import Environment, check_discrete
 from purejaxrrl.errors import UserError
 from purejaxrrl.replay import acting
 from purejaxrrl.runs import command_line, compilations, devices, experiment, run_folder
 from purejaxrrl.runs import identity as run_identity
 from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
-from purejaxrrl.students.hyperparameters import as_arrays, declare, hyperparameter, option
+from purejaxrrl.students.hyperparameters import LARGEST, as_arrays, declare, hyperparameter, option
 from purejaxrrl.students.losses import chosen
-from purejaxrrl.students.settings import SIDE_BY_SIDE
+from purejaxrrl.students.settings import SIDE_BY_SIDE, check_widths
 from purejaxrrl.students.student import check_not_pixels, network_options
 
 
@@ -67,7 +67,7 @@ class PQN:
         40_960, "agent steps from one checkpoint and row of metrics to the next", static=True, minimum=1
     )
     num_environments: int = hyperparameter(
-        128, "number of environments that a run steps together", static=True, minimum=1
+        128, "number of environments that a run steps together", static=True, minimum=1, maximum=SIDE_BY_SIDE
     )
     rollout_steps: int = hyperparameter(
         32, "agent steps of each environment in a rollout, after which it is learned from", static=True, minimum=1
@@ -86,7 +86,7 @@ class PQN:
         "VALID", "padding of the convolutions of network 'nature_cnn'", static=True, choices=networks.PADDINGS
     )
     width: float = hyperparameter(
-        1.0, "factor on the channels and units of network 'nature_cnn'", static=True, minimum=1 / 32
+        1.0, "factor on the channels and units of network 'nature_cnn'", static=True, minimum=1 / 32, maximum=64
     )
     layer_norm: bool = hyperparameter(True, "normalise before every ReLU of the convolutional networks", static=True)
     initialiser: str = hyperparameter(
@@ -120,6 +120,7 @@ class PQN:
     terms: ClassVar[tuple] = ()
 
     def __post_init__(self):
+        check_widths(self.widths)
         if self.rollout_transitions % self.minibatches:
             raise UserError(
                 f"minibatches is {self.minibatches}, which does not divide the {self.rollout_transitions} transitions of "
@@ -181,13 +182,19 @@ class Rollout(NamedTuple):
 
 
 def make_program(settings: PQN, environment: Environment, frames: int) -> Program:
-    """Raises ValueError where the network does not take the environment's observations, or was not made for them."""
+    """Raises ValueError where the network does not take the environment's observations, or was not made for them, actions are not
+    discrete, or frames are too many."""
     env_params = environment.default_params
+    check_discrete(environment, env_params)
     space = environment.observation_space(env_params)
     check_not_pixels(settings.network, space)
     shape = tuple(space.shape)
     network = networks.describe(settings.network, environment.num_actions, shape, **network_options(settings))
     iterations = -(-frames // (settings.iteration_steps * environments.frames_per_step(environment)))
+    if iterations * settings.iteration_steps > LARGEST:
+        raise UserError(
+            f"frames is {frames}, {iterations} iterations of iteration_steps {settings.iteration_steps}; a run has at most {LARGEST} agent steps"
+        )
     return Program(settings, environment, env_params, network, iterations)
 
 

@@ -7,7 +7,7 @@ What is normalised by a card moves with its scores. A teacher's fingerprint, whi
 not.
 """
 
-from purejaxrrl import streams, teachers
+from purejaxrrl import environments, streams, teachers
 from purejaxrrl.errors import UserError
 from purejaxrrl.files import atomic
 from purejaxrrl.runs import command_line, compilations, devices, experiment
@@ -44,6 +44,7 @@ def main() -> None:
     compilations.keep()
     with command_line.user_errors("the same command starts again"):
         (config,) = command_line.parse((Config,), __doc__)
+        environments.parse_options(config.environment, config.environment_options)
         path = config.teacher or teachers.shipped(config.environment)
         teacher, environment = teachers.load(path), experiment.make(config)
         teachers.check_fits(teacher, environment, normalises=False)

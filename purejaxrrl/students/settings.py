@@ -23,6 +23,12 @@ TD_ERRORS = "huber", "squared"
 OPTIMISERS = "adam", "rmsprop"
 
 
+def check_widths(widths: tuple[int, ...]) -> None:
+    """Of the hidden layers of an mlp."""
+    if not all(1 <= width <= MOST_UNITS for width in widths):
+        raise UserError(f"widths is {widths}; a layer has at least 1 unit and at most {MOST_UNITS}")
+
+
 @declare
 class ValueBased:
     """What the training step reads of every student."""
@@ -164,8 +170,7 @@ class ValueBased:
     def __post_init__(self):
         if not 1 <= self.n_step <= self.max_n_step:
             raise UserError(f"n_step is {self.n_step}; it must lie between 1 and max_n_step, {self.max_n_step}")
-        if not all(1 <= width <= MOST_UNITS for width in self.widths):
-            raise UserError(f"widths is {self.widths}; a layer has at least 1 unit and at most {MOST_UNITS}")
+        check_widths(self.widths)
         if self.online_iterations * self.iteration_steps > LARGEST:
             raise UserError(
                 f"online_iterations is {self.online_iterations} and iteration_steps {self.iteration_steps}; a run has at most "

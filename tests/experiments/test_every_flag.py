@@ -17,6 +17,7 @@ import dqn
 import dqn_throughput
 import memory as memory_benchmark
 import play_atari
+import pqn
 import public_trainers
 import pytest
 import reincarnate
@@ -68,14 +69,14 @@ TEXT = lambda text: True  # noqa: E731
 
 MAY_PASS = {
     TEXT: "environment environment_options teacher data output resume term preset network weaning head dueling noisy double "
-    "best_action_only elementwise_margin fresh_optimiser weaning_reversible student_rolls_in teacher_fires tensorboard padding layer_norm initialiser sampler importance_weights td_error optimiser games second_games rule_games methods rules plan redraw results other method policy game pack unpack file folder "
+    "best_action_only elementwise_margin fresh_optimiser weaning_reversible student_rolls_in teacher_fires tensorboard padding layer_norm decay_learning_rate initialiser sampler importance_weights td_error optimiser games second_games rule_games methods rules plan redraw results other method policy game pack unpack file folder "
     "evaluate suite wind_belief full schedules purejaxrl rejax purejaxql purejaxrl_python quick allow_cpu only also record carry python present take write",
     ANY: "v_min v_max",
     PROBABILITY: "exploring_episodes data_epsilon epsilon discount epsilon_start epsilon_end evaluation_epsilon weaning_floor rehearsal_fraction "
-    "roll_in_decay guide_probability rmsprop_decay",
+    "roll_in_decay guide_probability rmsprop_decay card_epsilon trace_decay epsilon_fraction",
     NOT_NEGATIVE: "learning_rate reward_clip td_coefficient distillation_coefficient margin_coefficient margin cql_coefficient "
     "online_cql_coefficient offline_learning_rate weaned_learning_rate rmsprop_start weaning_confidence",
-    POSITIVE: "adam_eps rmsprop_eps teacher_temperature student_temperature cql_temperature first_rate",
+    POSITIVE: "adam_eps rmsprop_eps teacher_temperature student_temperature cql_temperature first_rate max_gradient_norm",
     lambda text: POSITIVE(text) and float(text) <= 1: "weaning_disagreement",
     between(1, 16, whole=True): "weaning_evaluations",
     between(0, 9, whole=True): "extensions",
@@ -83,7 +84,7 @@ MAY_PASS = {
     NATURAL: "seed longer_frames keep_replay epsilon_hold_steps epsilon_decay_steps evaluation_limit offline_iterations roll_in_steps data_transitions warm_up pictures "
     "offline_updates online_iterations",
     COUNT: "lanes frames iterations iteration_steps evaluation_steps steps_per_update target_period batch_size "
-    "capacity max_n_step n_step weaning_steps weaning_drops weaning_memory roll_in_decay_steps guide_decay_steps last repetitions",
+    "capacity max_n_step n_step weaning_steps weaning_drops weaning_memory roll_in_decay_steps guide_decay_steps last repetitions rollout_steps epochs minibatches",
     RUNS: "seeds runs",
     SIDE_BY_SIDE: "card_episodes scoring_episodes evaluation_environments num_environments num_atoms",
     UNITS: "widths",
@@ -102,6 +103,7 @@ HOLDS = {name: holds for holds, listed in MAY_PASS.items() for name in listed.sp
 PROGRAMS = {
     "reincarnate": (reincarnate, (reincarnate.Options, QDagger)),
     "dqn": (dqn, (dqn.Options, DQN)),
+    "pqn": (pqn, (pqn.Options, pqn.PQN)),
     "sweep_weaning": (sweep_weaning, (sweep_weaning.Options, sweep_weaning.Settings)),
     "benchmark_pvrl": (benchmark_pvrl, (benchmark_pvrl.Config,)),
     "tune_pvrl": (tune_pvrl, (tune_pvrl.Config,)),
@@ -121,6 +123,7 @@ SET_BY_THE_PROGRAM = {
 NEEDED = {
     "share_teacher": ["--pack=there"],
     "public_trainers": ["--purejaxrl=."],
+    "pqn": ["--environment=minatar/breakout", "--network=minatar_cnn"],
     "benchmark_pvrl": ["--games=breakout", "--methods=qdagger,jsrl"],
     "tune_pvrl": ["--games=breakout", "--second-games=breakout", "--rule-games=breakout", "--methods=qdagger,jsrl"],
 }
@@ -154,7 +157,7 @@ def stubbed():
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
             (datasets, "_play"), (training, "run"), (archive, "pack"), (archive, "unpack"),
-            (memory_benchmark, "measure"), (checkpoint, "measure"), (benchmark_terms, "programs"), (teachers, "scored_anew"),
+            (pqn, "train"), (memory_benchmark, "measure"), (checkpoint, "measure"), (benchmark_terms, "programs"), (teachers, "scored_anew"),
         ):  # fmt: skip
             patch.setattr(module, name, reached)
         patch.setattr(devices, "use_cores", lambda: None)

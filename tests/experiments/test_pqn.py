@@ -288,8 +288,25 @@ def test_exploration_falls_over_its_fraction_of_training():
     [
         ({"minibatches": 5}, "minibatches is 5, which does not divide the 32 transitions"),
         ({"iteration_steps": 100}, "iteration_steps is 100; it must be a multiple of a rollout's 32"),
+        ({"widths": (8, 0)}, r"widths is \(8, 0\); a layer has at least 1 unit"),
     ],
 )
-def test_what_does_not_divide_is_refused(values, message):
+def test_settings_that_cannot_be_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         pqn.PQN(**SMALL | values)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--environment=gymnax/Pendulum-v1"], "Pendulum-v1's actions are a Box"),
+        (["--environment=gymnax/CartPole-v1", "--frames=2147483647"], "frames is 2147483647"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_moved(arguments, message, monkeypatch, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(sys, "argv", ["pqn.py", "--network=mlp", f"--output={tmp_path / 'run'}", *arguments])
+    with pytest.raises(SystemExit) as end:
+        pqn.main()
+    assert end.value.code == 2 and message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

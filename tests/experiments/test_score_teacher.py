@@ -42,6 +42,15 @@ def test_another_games_teacher_is_refused(monkeypatch, capsys, teacher_folder):
     assert end.value.code == 2 and "trained on 'minatar/breakout'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["minatar/brekout", "minatar"])
+def test_a_name_that_is_none_gets_those_that_are(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["score_teacher.py", f"--environment={name}"])
+    with pytest.raises(SystemExit) as end:
+        score_teacher.main()
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and f"'{name}'" in error and "the nearest are minatar/" in error
+
+
 def test_a_card_takes_no_scores_of_another_epsilon_than_cards_have(monkeypatch, capsys, teacher_folder):
     arguments = [f"--teacher={teacher_folder}", "--epsilon=0.5", "--write"]
     monkeypatch.setattr(sys, "argv", ["score_teacher.py", *arguments])
