@@ -107,9 +107,14 @@ def fire_at_first(num_environments: int) -> Fire:
     return Fire(jnp.zeros(num_environments, jnp.int32), jnp.ones(num_environments, jnp.bool_))
 
 
-def fire_after(fire: Fire, lives: chex.Array, is_first: chex.Array) -> Fire:
-    """After a step that left those lives (`info["lives"]`); is_first: bool `[N]`, another episode begins with the next."""
-    return Fire(lives, is_first | (lives < fire.lives))
+def fire_after(fire: Fire, lives: chex.Array, is_first: chex.Array, acted: chex.Array | bool = True) -> Fire:
+    """After a step that left those lives (`info["lives"]`).
+
+    Args:
+      is_first: bool `[N]`, another episode begins with the next.
+      acted: bool `[N]`, whether the policy acted; where somebody else did, what was due still is.
+    """
+    return Fire(lives, is_first | (lives < fire.lives) | (fire.due & ~jnp.asarray(acted)))
 
 
 def epsilon_greedy(key: chex.PRNGKey, q_values: chex.Array, epsilon: chex.Array) -> chex.Array:

@@ -70,10 +70,19 @@ def teacher_acts(
     return acts, roll_in.replace(length=length)
 
 
-def after(roll_in: RollIn, is_transition: chex.Array, is_first: chex.Array, lives: chex.Array | None = None) -> RollIn:
-    """The roll-in after a step (bool `[N]`: whether it was one, and whether another episode begins with the next).
+def after(
+    roll_in: RollIn,
+    is_teachers: chex.Array,
+    is_transition: chex.Array,
+    is_first: chex.Array,
+    lives: chex.Array | None = None,
+) -> RollIn:
+    """The roll-in after a step.
 
-    lives: int32 `[N]`, after it, where FIRE is pressed for the teacher.
+    Args:
+      is_teachers, is_transition, is_first: bool `[N]`, whether the teacher acted, whether it was a step, and whether another episode
+        begins with the next.
+      lives: int32 `[N]`, after it, where FIRE is pressed for the teacher.
     """
-    fire = acting.fire_after(roll_in.fire, lives, is_first) if roll_in.fire else None
+    fire = acting.fire_after(roll_in.fire, lives, is_first, is_teachers) if roll_in.fire else None
     return roll_in.replace(taken=jnp.where(is_first, 0, roll_in.taken + is_transition), fire=fire)

@@ -17,9 +17,7 @@ No formula averages or weighs; that is `total`'s to do. All are float32.
 
 import dataclasses
 import functools
-import hashlib
 import importlib
-import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -31,7 +29,7 @@ import jax.numpy as jnp
 import optax
 from pydantic.fields import FieldInfo
 
-from purejaxrrl import replay
+from purejaxrrl import functions, replay
 from purejaxrrl.errors import UserError
 from purejaxrrl.students.hyperparameters import extended
 
@@ -228,16 +226,7 @@ class Term:
 
     def identity(self) -> str:
         """Which function it is and, as far as Python can read it and its weight, what they say: changed code is another term."""
-        code = _source(self.loss) + (_source(self.weight) if self.weight is not _whole else "")
-        return f"{self.loss.__module__}:{self.loss.__qualname__} {hashlib.sha256(code.encode()).hexdigest()[:16]}"
-
-
-def _source(function: Callable) -> str:
-    """Empty where Python cannot read it."""
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return ""
+        return functions.identity(self.loss, *[self.weight] * (self.weight is not _whole))
 
 
 def term(*, weight: Callable[[Context, Any], Any] = _whole, **hyperparameters: FieldInfo) -> Callable[[Loss], Term]:

@@ -199,11 +199,22 @@ def _check_learns(settings: ValueBased) -> None:
 
 
 def _check_data(memory: replay.ReplayMemory, data: Dataset, teacher: teachers.Teacher) -> None:
-    """Raises ValueError where data are another environment's or teacher's."""
-    if data.memory.codec != memory.codec:
-        raise UserError(f"the data's observations are kept as {data.memory.codec}, the environment's as {memory.codec}")
+    """Raises ValueError where data are another environment's or teacher's. How a ring keeps them is its own business."""
+    own = _of_a_batch(memory)
+    for name, found in _of_a_batch(data.memory).items():
+        if found != own[name]:
+            raise UserError(f"the data's {name} is {found}, the environment's {own[name]}")
     if data.teacher_sha256 not in (None, teacher.fingerprint()):
         raise UserError("the data have the output of another teacher; label them anew, or give that teacher")
+
+
+def _of_a_batch(memory: replay.ReplayMemory) -> dict[str, str]:
+    """What a transition of the ring has when it is gathered, by type and shape."""
+    place = jax.ShapeDtypeStruct((), jnp.int32)
+    ring = jax.eval_shape(memory.init)
+    found = jax.eval_shape(lambda ring, row, lane: memory.gather(ring, row, lane, 1, 1.0, 0.0), ring, place, place)
+    parts = {name: getattr(found, name) for name in ("observation", "action", "teacher_output")}
+    return {name: f"{part.dtype} {part.shape}" if part is not None else "not there" for name, part in parts.items()}
 
 
 def run_key(program: Program, key: chex.PRNGKey) -> chex.PRNGKey:
@@ -256,7 +267,7 @@ def act(program: Program, hyperparameters: ValueBased, state: State, key: chex.P
         step_key, program.environment, program.env_params, state.actors, actions, teacher_output
     )
     if program.teacher:
-        roll_in = jsrl.after(roll_in, step.is_transition, actors.is_first, info.get("lives"))
+        roll_in = jsrl.after(roll_in, is_teachers, step.is_transition, actors.is_first, info.get("lives"))
         preferences = teacher_output if program.teacher.card.output == "q_values" else jax.nn.softmax(teacher_output)
         are_students = step.is_transition & ~is_teachers
         evidence = weaning.watched(hyperparameters, evidence, preferences, q_values.argmax(-1), are_students)

@@ -298,7 +298,9 @@ def _relabel(memory: replay.ReplayMemory, ring: replay.Step, teacher: Teacher) -
 
 
 def save(path: str | os.PathLike, dataset: Dataset, teacher: Teacher) -> None:
-    """Writes the data as a folder, atomically."""
+    """Writes the data as a folder, atomically. Raises ValueError where they have the output of another teacher."""
+    if dataset.teacher_sha256 not in (None, teacher.fingerprint()):
+        raise UserError("the data have the output of another teacher; save them with that one")
     about = {
         "kind": KIND,
         "teacher": teacher.fingerprint(),

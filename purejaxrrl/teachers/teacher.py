@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from purejaxrrl import networks, streams
+from purejaxrrl import functions, networks, streams
 from purejaxrrl.environments.balloon import assets
 from purejaxrrl.environments.base import Environment, for_evaluation, options_of
 from purejaxrrl.errors import UserError
@@ -97,15 +97,17 @@ class Teacher:
     network: networks.Description | None = None
 
     def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) over what decides the teacher's output: its network, its parameters and what it observes.
+        """SHA-256 (hexadecimal) over what decides the teacher's output: its network or function, its parameters and what it observes.
 
-        Where its scores were played does not, so that it stays the same teacher where it is scored anew.
+        Of a function it is what Python can read: its name and code, not what it calls or holds. Where its scores were played does not, so that it stays the same teacher where it is scored anew.
         """
         about = repr((self.card.environment, self.card.output, self.network))
         if seen := preprocessing.decisive(
             self.card.environment_options
         ):  # no others in format 1: they keep their fingerprint
             about += json.dumps(seen, sort_keys=True)
+        if self.network is None:
+            about += functions.identity(self.apply)
         return checkpoints.fingerprint(self.params, about)
 
 
@@ -357,7 +359,7 @@ def shipped(environment_name: str) -> Path:
     if environment_name == "balloon":
         return assets.teacher_folder()
     path = SHIPPED / environment_name
-    if not path.is_dir():
+    if not (path / "about.json").is_file():
         known = sorted(str(about.parent.relative_to(SHIPPED)) for about in SHIPPED.glob("*/*/about.json"))
         raise checkpoints.CheckpointError(
             f"no teacher is shipped for {environment_name!r}, only for {', '.join(known)}; train one with {_school(environment_name)}"

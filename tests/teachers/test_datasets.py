@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import shutil
 import types
@@ -386,3 +387,39 @@ def test_a_student_learns_from_transitions_of_ones_own():
         total, discount, _ = by_hand(clipped, transitions[tuple(batch.observation[number])], 2, 0.5)
         np.testing.assert_allclose(batch.n_step_return[number], total, rtol=1e-5, atol=1e-6)
         assert batch.bootstrap_discount[number] == discount
+
+
+def test_data_are_saved_with_their_own_teacher_alone(dataset, teacher, tmp_path):
+    other = dataclasses.replace(teacher, params=jax.tree.map(lambda leaf: leaf + 1, teacher.params))
+    with pytest.raises(ValueError, match="output of another teacher"):
+        datasets.save(tmp_path / "data", dataset, other)
+    assert not (tmp_path / "data").exists()
+
+
+CORRIDORS = dataclasses.replace(CARD, environment="toy/corridor", observation_shape=(2,))
+
+
+def program_with(change=lambda columns: columns):
+    """Of the corridor's own transitions, changed."""
+    own = teachers.Teacher(lambda scale, seen: scale * seen[:, :1] * jnp.arange(3.0), jnp.float32(0.1), CORRIDORS)
+    columns = change([column.astype(np.int32) if column.ndim == 2 else column for column in episodes()])
+    data = datasets.from_transitions(own, *columns)
+    return qdagger.program(QDagger(network="mlp", capacity=800), Corridor(), own, data)
+
+
+def test_data_that_are_not_shaped_as_the_environments_are_refused():
+    program_with()
+    with pytest.raises(ValueError, match=r"the data's action is int32 \(1,\), the environment's int32 \(\)"):
+        program_with(
+            lambda columns: [column[:, None] if place == 1 else column for place, column in enumerate(columns)]
+        )
+    with pytest.raises(ValueError, match=r"the data's observation is float32 \(2,\), the environment's int32 \(2,\)"):
+        program_with(lambda columns: [column.astype(np.float32) if column.ndim == 2 else column for column in columns])
+
+
+def test_how_a_ring_keeps_observations_is_its_own_business(monkeypatch):
+    """As transitions of Atari, given as whole stacks, go with a student's ring of frames."""
+    stacks = replay.FrameStack((), 2, jnp.int32)
+    monkeypatch.setattr(qdagger.replay, "memory_for", functools.partial(replay.memory_for, codec=stacks))
+    assert program_with().memory.codec is stacks
+    assert program_with().data_memory.codec == replay.Plain((2,), jnp.dtype(jnp.int32))

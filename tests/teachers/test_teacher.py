@@ -80,6 +80,17 @@ def test_the_fingerprint_changes_with_one_bit_of_one_weight(teacher):
         assert dataclasses.replace(teacher, params=params).fingerprint() != teacher.fingerprint()
 
 
+def test_functions_are_other_teachers_where_their_code_is():
+    def first(params, observations):
+        return observations[:, :1] * jnp.arange(3.0)
+
+    def second(params, observations):
+        return observations[:, 1:] * jnp.arange(3.0)
+
+    made = [teachers.Teacher(function, None, CARD).fingerprint() for function in (first, second, first)]
+    assert made[0] == made[2] != made[1]
+
+
 def test_the_fingerprint_changes_with_what_the_output_means_and_not_with_the_score(teacher):
     def fingerprint(**changes):
         return dataclasses.replace(teacher, card=dataclasses.replace(CARD, **changes)).fingerprint()

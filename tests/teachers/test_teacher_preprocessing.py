@@ -13,7 +13,7 @@ from purejaxrrl import environments, networks, teachers
 from purejaxrrl.environments.atari import environment as environment_module
 from purejaxrrl.evaluation import playing
 from purejaxrrl.runs import experiment
-from purejaxrrl.students import qdagger
+from purejaxrrl.students import jsrl, qdagger
 from purejaxrrl.students.hyperparameters import as_arrays
 from purejaxrrl.students.settings import DQN, QDagger
 from purejaxrrl.teachers import datasets, preprocessing
@@ -199,6 +199,22 @@ def test_fire_is_pressed_where_the_teacher_acts_for_a_student(breakout):
         state = step(state, jnp.int32(row))
     steps = jax.tree.map(lambda leaf: np.asarray(leaf)[:30], state.ring)
     np.testing.assert_array_equal(steps.action, due(steps).astype(int))
+
+
+def test_fire_stays_due_until_the_teacher_acts():
+    """The student takes the first step of both episodes, and in the second one also that after a lost life."""
+    fires = jsrl.init(2, fires=True)
+    yes, no = np.array([True, True]), np.array([False, False])
+    after = lambda roll_in, acts, first=no, lives=(3, 3): jsrl.after(roll_in, acts, yes, first, jnp.array(lives))  # noqa: E731
+    fires = after(fires, no)
+    np.testing.assert_array_equal(fires.fire.due, yes)
+    fires = after(fires, yes)
+    np.testing.assert_array_equal(fires.fire.due, no)
+    fires = after(fires, no, lives=(2, 3))
+    fires = after(fires, no, lives=(2, 2))
+    np.testing.assert_array_equal(fires.fire.due, yes)
+    fires = after(fires, np.array([True, False]), lives=(2, 2))
+    np.testing.assert_array_equal(fires.fire.due, [False, True])
 
 
 def test_a_game_without_fire_refuses_such_a_teacher(make):
