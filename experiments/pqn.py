@@ -11,7 +11,7 @@ import functools
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 
 import purejaxrrl
-from purejaxrrl import environments, networks, streams, teachers
+from purejaxrrl import environments, functions, networks, streams, teachers
 from purejaxrrl.environments.base import Environment, check_discrete
 from purejaxrrl.errors import UserError
 from purejaxrrl.replay import acting
@@ -117,8 +117,6 @@ class PQN:
         0.1, "fraction of the run over which the chance of a random action falls, linearly", minimum=0, maximum=1
     )
 
-    terms: ClassVar[tuple] = ()
-
     def __post_init__(self):
         check_widths(self.widths)
         if self.rollout_transitions % self.minibatches:
@@ -130,6 +128,11 @@ class PQN:
             raise UserError(
                 f"iteration_steps is {self.iteration_steps}; it must be a multiple of a rollout's {self.rollout_transitions}"
             )
+
+    @property
+    def code(self) -> list[str]:
+        """What results say of code that the settings name."""
+        return functions.of_ones_own(networks.module(self.network)) if self.network in networks.names() else []
 
     @property
     def rollout_transitions(self) -> int:
@@ -332,7 +335,9 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder) -> S
             bar.begin("", updates, f"iteration {index + 1} of {program.iterations}")
             state, metrics = jax.block_until_ready(advance(state, keys, settings, jnp.int32(index)))
             agent_steps = (index + 1) * settings.iteration_steps
-            run_folder.check_finite(agent_steps, td_loss=metrics["td_loss"])
+            run_folder.check_finite(
+                [{"seed": seed} for seed in seeds], f"iteration {index + 1}", td_loss=metrics["td_loss"]
+            )
             ended = metrics["episodes"] > 0
             returns = (
                 f"return {float(metrics['mean_return'][ended].mean()):8.2f}" if ended.any() else "no episode ended"

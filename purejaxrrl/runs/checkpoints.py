@@ -227,6 +227,7 @@ def _remove_unused(folder: Path) -> None:
     for place in numbered[:-_KEPT]:
         atomic.remove_folder(place)
     for place in folder.glob(".*"):
-        shutil.rmtree(place)
+        if place.is_dir() and not place.is_symlink():  # a file is somebody else's, such as a file manager's
+            shutil.rmtree(place)
     abouts = [_read_about(place)[0] for place in numbered[-_KEPT:]]
     ring_segments.remove_unused(folder / _RING, [about.ring for about in abouts if about])

@@ -134,9 +134,13 @@ def _in_turn(vmapped: Callable[..., Any], per_run: tuple[bool, ...], runs: int) 
 def spread(tree: Any, num_runs: int) -> Any:
     """Arrays with a leading axis of runs, where `over_runs` has those that it returns.
 
-    It would be compiled once for arrays that are elsewhere, and again for its own.
+    It would be compiled once for arrays that are elsewhere, and again for its own, and takes none that are on other devices than its own.
     """
     devices = devices_for(num_runs)
     if len(devices) == 1:
-        return tree
+        return jax.tree.map(lambda leaf: jax.device_put(leaf, devices[0]) if _is_on_several(leaf) else leaf, tree)
     return jax.device_put(tree, NamedSharding(Mesh(devices, _AXIS), PartitionSpec(*_AXIS)))
+
+
+def _is_on_several(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1

@@ -9,7 +9,6 @@ run.lock         held while a program writes to the folder
 """
 
 import csv
-import dataclasses
 import hashlib
 import io
 import json
@@ -228,17 +227,8 @@ def _is_of_format_1(path: Path, config: dict[str, Any]) -> bool:
     return any(documents.read(about)[0].get("kind") == KIND for about in path.glob("checkpoints/[0-9]*/about.json"))
 
 
-def move_aside(path: str | os.PathLike) -> Path | None:
-    """Renames a run's folder to `path.1`, `path.2`, ...; returns the new name, None where there was none.
-
-    Raises:
-      RunError: it holds no run of ours.
-    """
-    path = Path(path)
-    return None if read_identity(path) is None else _move(path)
-
-
 def _move(path: Path) -> Path:
+    """Renames a run's folder to `path.1`, `path.2`, ...; returns the new name."""
     path = path.absolute()
     if Path.cwd().is_relative_to(path):
         raise RunError(
@@ -278,17 +268,14 @@ class DivergenceError(RuntimeError):
     """A loss is no longer a number."""
 
 
-def check_finite(agent_steps: int, **losses: Any) -> None:
-    """Raises DivergenceError where a loss (`[runs]`) is NaN or infinite, naming it and the runs."""
+def check_finite(labels: Sequence[Mapping[str, Any]], iteration: str, **losses: Any) -> None:
+    """Raises DivergenceError where a loss (`[runs]`) is NaN or infinite, naming it, the iteration and the runs by their labels."""
     for name, values in losses.items():
         bad = np.flatnonzero(~np.isfinite(np.asarray(values)))
         if bad.size:
+            runs = [" ".join(f"{label} {value}" for label, value in labels[place].items()) for place in bad]
+            more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
             raise DivergenceError(
-                f"{name} is {np.asarray(values)[bad[0]]} in run {', '.join(map(str, bad))} of {np.size(values)} within the "
-                f"iteration that ends at {agent_steps:,} agent steps; the last checkpoint is from before it. Lower the learning rate."
+                f"{name} is {np.asarray(values)[bad[0]]} in {iteration} of {', '.join(runs[:3])}{more}, of {np.size(values)} runs; "
+                f"checkpoints are from before that. Lower the learning rate."
             )
-
-
-def settings(config: Any, leave_out: tuple[str, ...] = ("output", "resume")) -> dict[str, Any]:
-    """A config dataclass as JSON, without what does not change the results."""
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in leave_out}

@@ -80,7 +80,7 @@ def run(
             state, metrics = runs.iteration(phase, index, state)
             agent_steps = (index + 1) * program.settings.iteration_steps * (phase == "online")
             losses = {name: value for name, value in metrics.items() if name.endswith("_loss")}
-            run_folder.check_finite(agent_steps, **losses)
+            run_folder.check_finite(labels, f"{phase} iteration {index + 1}", **losses)
             stepped = agent_steps and len(settings) * program.settings.iteration_steps
             seconds = bar.advance(_line(phase, index, metrics, updates), stepped)
             folder.rows += rows_of(metrics, labels, phase, index + 1, agent_steps, seconds, updates)
@@ -150,8 +150,7 @@ class _Runs:
         restored = folder.restore(like._replace(ring=None), like.ring)
         if restored is None:
             return 0, self._init(self._keys, self._settings)
-        state = _take(restored.state._replace(ring=restored.ring), self._places)
-        return restored.iterations, devices.spread(state, len(self._places))
+        return restored.iterations, _placed(restored.state._replace(ring=restored.ring), self._places)
 
     def _check_space(self, shapes: qdagger.State) -> None:
         """Raises ValueError where the states do not fit the devices' memory."""
@@ -170,10 +169,12 @@ class _Runs:
     def iteration(self, phase: str, index: int, state: qdagger.State) -> tuple[qdagger.State, dict[str, np.ndarray]]:
         """One of all runs: the state after it, and the metrics `[runs]`."""
         if phase == "offline":
-            arguments = [_take(each, self._learning) for each in (state, self._offline_keys, self._settings)]
-            state, metrics = self._offline(*arguments, self._ring, jnp.int32(index))
-            state = _take(state, [self._learner_of[place] for place in self._places])
-            metrics = _take(metrics, self._learner_of)
+            # The student's own replay has no part in it, and may be too large to have twice.
+            parts = state._replace(ring=None), self._offline_keys, self._settings
+            learning = [_placed(part, self._learning) for part in parts]
+            learned, metrics = self._offline(*learning, self._ring, jnp.int32(index))
+            everybody = _placed(learned, [self._learner_of[place] for place in self._places])
+            state, metrics = everybody._replace(ring=state.ring), _take(metrics, self._learner_of)
         else:
             rehearsed = self._ring if self._program.settings.rehearses else None
             state, metrics = self._online(state, self._online_keys, self._settings, rehearsed, jnp.int32(index))
@@ -212,6 +213,11 @@ def _take(tree: Any, places: Sequence[int]) -> Any:
     if list(places) == list(range(len(jax.tree.leaves(tree)[0]))):  # as it is: a ring may be too large to have twice
         return tree
     return jax.tree.map(lambda leaf: leaf[np.asarray(places)], tree)
+
+
+def _placed(tree: Any, places: Sequence[int]) -> Any:
+    """As `_take`, on the devices that train that many runs."""
+    return devices.spread(_take(tree, places), len(places))
 
 
 def _first(tree: Any, num_runs: int) -> Any:

@@ -13,7 +13,6 @@ import small_run
 
 from purejaxrrl.files import checkpoints, lock
 from purejaxrrl.files.lock import LockedError
-from purejaxrrl.runs import run_folder
 from purejaxrrl.runs.run_folder import RunError, RunFolder
 
 pytestmark = pytest.mark.usefixtures("no_git")
@@ -107,8 +106,6 @@ def test_somebodys_own_folder_is_never_written_to_or_renamed(tmp_path, name, con
     (tmp_path / "own" / name).write_text(content)
     with pytest.raises(RunError, match="own holds .*left alone, give another --output"):
         RunFolder(tmp_path / "own", {}, resume)
-    with pytest.raises(RunError, match="left alone"):
-        run_folder.move_aside(tmp_path / "own")
     assert snapshot(tmp_path) == {str(tmp_path / "own" / name): content.encode()}
 
 
@@ -124,7 +121,6 @@ def test_what_is_missing_or_empty_is_started_in(tmp_path):
         for resume in (True, False):
             with RunFolder(path, {}, resume) as folder:
                 assert (folder.moved_to is None) == resume or folder.moved_to == path.with_name(f"{path.name}.1")
-    assert run_folder.move_aside(tmp_path / "nothing") is None
 
 
 def test_a_run_of_the_first_release_is_moved_aside_and_not_resumed(tmp_path):

@@ -57,6 +57,16 @@ def test_only_new_rows_are_written_and_those_no_longer_needed_are_removed(tmp_pa
     ]
 
 
+def test_a_file_managers_file_stays(tmp_path):
+    small_run.write(tmp_path / "run", 1)
+    theirs = tmp_path / "run" / "checkpoints" / ".directory"
+    theirs.write_text("[Dolphin]")
+    (tmp_path / "run" / "checkpoints" / ".000002.partial").mkdir()
+    small_run.write(tmp_path / "run", 2, first=2)
+    assert small_run.restored(tmp_path / "run") == 2 and theirs.exists()
+    assert not theirs.with_name(".000002.partial").exists()
+
+
 def test_the_ring_is_fetched_as_slices(tmp_path, monkeypatch):
     monkeypatch.setattr(ring_segments, "_BLOCK_BYTES", 50)
     fetched, fetch = [], ring_segments._device_slice

@@ -1,7 +1,10 @@
 """The host's loop over iterations, with a program that only counts: shares of devices, resuming, and losses gone wrong."""
 
 import csv
+import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -137,6 +140,27 @@ def test_runs_that_differ_online_only_share_their_offline_phase(killed_after, fo
     assert [row["td_loss"] for row in rows[:5]] == [101.0, 102.0, 101.0, 101.0, 101.0]
 
 
+@pytest.mark.parametrize("learners", [1, 2, 3, 5, 6])
+def test_a_shared_offline_phase_on_the_devices_that_there_are(learners, tmp_path):
+    """Six runs, of which some learn alike offline; how many share a device differs between the phases."""
+    numbers = [float(number % learners) for number in range(6)]
+    runs = [settings(number, 0.01 * place) for place, number in enumerate(numbers)]
+    state, rows = train(tmp_path / "run", runs, seeds=[5] * 6)
+    np.testing.assert_allclose(state.total, [100.0 + 4 * number + 2 * place for place, number in enumerate(numbers)])
+    np.testing.assert_array_equal(state.ring[:, :, 0], [[*range(1, 41), *[0] * 10]] * 6)
+    assert [row["td_loss"] for row in rows[:6]] == [100.0 + number for number in numbers]
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_shared_offline_phase_on_many_devices(count):
+    """The test above, in a process that has them."""
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "JAX_PLATFORMS": "cpu"}
+    test = f"{__file__}::{test_a_shared_offline_phase_on_the_devices_that_there_are.__name__}"
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", test]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout
+
+
 def test_both_phases_of_many_runs_are_taken_in_turn(tmp_path, monkeypatch):
     taken, in_turn = [], devices._in_turn
     monkeypatch.setattr(
@@ -194,7 +218,10 @@ def test_a_run_is_resumed_with_another_number_of_devices(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_names_the_run_and_keeps_the_checkpoint_before_it(four_shares, tmp_path):
-    with pytest.raises(run_folder.DivergenceError, match="td_loss is inf in run 1 of 3.*Lower the learning rate"):
+    with pytest.raises(
+        run_folder.DivergenceError,
+        match="td_loss is inf in offline iteration 1 of seed 6, of 3 runs|td_loss is inf in online iteration 1 of seed 6, of 3 runs",
+    ):
         train(tmp_path / "run", runs=[settings(number) for number in (1.0, 3e38, 3.0)])
     done = [place.name for place in (tmp_path / "run").glob("checkpoints/[0-9]*")]
     assert done == ["000001"]
