@@ -124,7 +124,7 @@ def main() -> None:
         preset = defaults(command_line.given("environment", ""))
         options, settings = command_line.parse((Options, Settings), __doc__, leave_out=_SWEPT, defaults=preset)
         runs, seeds, labels = swept(options, settings)
-        parts = experiment.prepare("sweep_weaning", options, settings, len(runs), leave_out=_SWEPT)
+        parts = experiment.prepare("sweep_weaning", options, settings, runs, leave_out=_SWEPT)
         print(f"{parts.environment.name}: {len(runs)} students in one program")
         with parts.start(options, _LABELS) as folder:
             training.run(parts.program, runs, seeds, labels, folder, parts.data)

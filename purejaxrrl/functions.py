@@ -1,9 +1,10 @@
-"""Which function something is, as far as Python can say: what tells a changed one from the one that a file was made with."""
+"""Which function or class something is, as far as Python can say: what tells a changed one from the one that a file was made with."""
 
 import functools
 import hashlib
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 
 def identity(*functions: Callable) -> str:
@@ -12,6 +13,11 @@ def identity(*functions: Callable) -> str:
     code = "".join(map(_source, plain))
     name = getattr(plain[0], "__qualname__", type(plain[0]).__qualname__)
     return f"{plain[0].__module__}:{name} {hashlib.sha256(code.encode()).hexdigest()[:16]}"
+
+
+def of_ones_own(*things: Any) -> list[str]:
+    """The identities of those, functions or classes, that are not the library's."""
+    return [identity(thing) for thing in things if _plain(thing).__module__.split(".")[0] != __name__.split(".")[0]]
 
 
 def _plain(function: Callable) -> Callable:

@@ -35,3 +35,7 @@ def test_what_is_applied_in_part_or_of_an_object_is_the_function_itself():
 def test_what_python_cannot_read_has_a_name_alone():
     assert functions.identity(len).startswith("builtins:len ")
     assert functions.identity(len).split()[1] == functions.identity(max).split()[1]
+
+
+def test_what_is_not_the_librarys_is_told():
+    assert functions.of_ones_own(functions.identity, add, Adder) == [functions.identity(add), functions.identity(Adder)]

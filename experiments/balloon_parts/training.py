@@ -71,6 +71,7 @@ def prepare(options: Any, settings: QDagger) -> Task:
     needing = [its for its in each.values() if its.learns_from_teacher and its.needs_data]
     task = Task(options, each, environment, teacher, None, episodes)
     experiment.check_resumable(options, task.identity(settings))
+    experiment.check_stays(options, task.identity(settings))
     if not needing:
         return task
     return dataclasses.replace(task, data=experiment.load_data(options, needing[0], environment, teacher))

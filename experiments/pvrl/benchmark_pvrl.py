@@ -176,10 +176,7 @@ class Game:
         teacher = experiment.fitted(options, experiment.load_teacher(options), environment, epsilon)
         needing = [settings for settings in students.values() if settings.needs_data]
         data = experiment.load_data(options, needing[0], environment, teacher) if needing else None
-        game = cls(environment, teacher, data, students)
-        for name, settings in students.items():
-            memory.check_runs(settings, environment, game.student(name), config.seeds)
-        return game
+        return cls(environment, teacher, data, students)
 
     def student(self, method: str) -> student.Student:
         return student.described(self.students[method], self.environment, self.environment.default_params)
@@ -212,11 +209,11 @@ class Game:
 
 
 def described(name: str, settings: QDagger) -> dict[str, Any]:
-    """What results say of a method: all of its settings, its terms, and what figures call it."""
+    """What results say of a method: all of its settings, its terms and other code of its own, and what figures call it."""
     return {
         "title": methods.named(name).title,
         "settings": hyperparameters.as_dict(settings),
-        "terms": [term.identity() for term in settings.terms],
+        "terms": settings.code,
     }
 
 
@@ -259,10 +256,19 @@ def results_folder(output: str, program: str, shared: dict[str, Any], resume: bo
         lock.release()
 
 
-def check_teachers(config: Config) -> None:
-    """Raises UserError where a game's teacher is missing, or another game's, before any game is begun."""
+def check_games(config: Config) -> None:
+    """Raises OSError or UserError where a game's teacher is missing or another game's, its data cannot be collected, a network does not
+    take what is seen there, or runs do not fit the memory: before any game is begun."""
     for game in config.games:
-        experiment.load_teacher(config.sources(game, config.environment(game)))
+        environment = config.environment(game)
+        options = config.sources(game, environment)
+        teacher = experiment.load_teacher(options)
+        settings = [config.student(environment, name) for name in config.methods]
+        for each in {static_part(each): each for each in settings}.values():
+            its = student.described(each, environment, environment.default_params)
+            memory.check_runs(each, environment, its, config.seeds)
+        if needing := [each for each in settings if each.needs_data]:
+            experiment.check_data(options, needing[0], environment, teacher)
 
 
 def train_all(config: Config) -> None:
@@ -317,7 +323,7 @@ def main() -> None:
     start = time.perf_counter()
     with command_line.user_errors("the same command with --resume goes on with what is not finished"):
         if not config.redraw:
-            check_teachers(config)  # before earlier results are moved aside
+            check_games(config)  # before earlier results are moved aside
             with results_folder(config.output, "benchmark_pvrl", config.shared, config.resume):
                 train_all(config)
         results = written.load(config.output, config.games)

@@ -1,4 +1,4 @@
-"""The figures of the PVRL paper, drawn from written results alone (`benchmark_results.load`)."""
+"""The figures of the PVRL paper, drawn from written results alone (`results.load`)."""
 
 from collections.abc import Callable
 from pathlib import Path

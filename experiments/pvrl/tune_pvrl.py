@@ -22,6 +22,7 @@ import methods
 import numpy as np
 import results as written
 import searches
+import suites
 
 from purejaxrrl.environments import minatar
 from purejaxrrl.errors import UserError
@@ -138,6 +139,11 @@ class Config:
         for name in ("games", "second_games", "rule_games", "rates", "weaned_rates"):
             if not getattr(self, name):
                 raise UserError(f"{name} is empty; give at least one")
+        on_atari = [
+            game for game in (*self.games, *self.second_games, *self.rule_games) if game.startswith(suites.ATARI)
+        ]
+        if on_atari:
+            raise UserError(f"{on_atari[0]} is Atari's; settings are searched on MinAtar, and are the paper's there")
         if not self.methods and not self.rules:
             raise UserError("methods and rules are empty; give at least one method, or one rule")
         if strange := [name for name in self.rules if name not in RULE_OPTIONS]:
@@ -374,6 +380,8 @@ def main() -> None:
         return
     with command_line.user_errors("the same command goes on with what is not finished"):
         searched = {name: getattr(config, name) for name in ("frames", "evaluation_steps")}
+        games = dict.fromkeys([*config.games, *config.second_games, *config.rule_games])
+        benchmark_pvrl.check_games(config.trained(games, (*config.methods, *config.rules)))
         with benchmark_pvrl.results_folder(config.output, "tune_pvrl", searched, resume=True):
             text = report(config, search(config))
         run_folder.write_text(Path(config.output) / "tuning.md", text + "\n")

@@ -3,7 +3,7 @@
 from purejaxrrl.networks.conversion import from_flax, to_flax
 from purejaxrrl.networks.heads import Head, c51, plain, quantile
 from purejaxrrl.networks.layers import INITIALISERS, PADDINGS, Convolution, NoisyDense, PatchConvolution
-from purejaxrrl.networks.registry import Description, MissingNetworkError, describe, names, register, unregister
+from purejaxrrl.networks.registry import Description, MissingNetworkError, describe, module, names, register, unregister
 from purejaxrrl.networks.torsos import MLP, MinAtarCNN, NatureCNN
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "c51",
     "describe",
     "from_flax",
+    "module",
     "names",
     "plain",
     "quantile",

@@ -38,6 +38,11 @@ def names() -> tuple[str, ...]:
     return tuple(_NETWORKS)
 
 
+def module(name: str) -> type[nn.Module]:
+    """The class of that name, one of `names`."""
+    return _NETWORKS[name]
+
+
 def register(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
     """A decorator that makes a flax module a network of that name.
 

@@ -97,13 +97,13 @@ class Experiment(NamedTuple):
 
 
 def prepare(
-    name: str, options: Options, settings: QDagger, num_runs: int | None = None, leave_out: Sequence[str] = ()
+    name: str, options: Options, settings: QDagger, runs: Sequence[QDagger] = (), leave_out: Sequence[str] = ()
 ) -> Experiment:
     """Everything that runs of those settings need; what is wrong is found before anything is compiled or moved.
 
     Args:
       name: the program's.
-      num_runs: how many are trained side by side; as many as there are seeds unless given.
+      runs: the settings of each that is trained side by side; those of all seeds unless given.
       leave_out: hyperparameters in which its runs differ.
 
     Raises ValueError where something does not fit or cannot be loaded, and OSError where nothing can be written.
@@ -113,11 +113,11 @@ def prepare(
     environment = make(options)
     teacher = fitted(options, teacher, environment, settings.evaluation_epsilon)
     student = described(settings, environment, environment.default_params)
-    num_runs = options.seeds if num_runs is None else num_runs
+    num_runs = len(runs) or options.seeds
     memory.check_runs(settings, environment, student, num_runs)
-    about = identity.of_run(name, environment.name, effective(options, settings, leave_out), teacher)
+    about = identity.of_run(name, environment.name, effective(options, settings, leave_out, runs), teacher)
     check_resumable(options, about)
-    _check_stays(options, about)
+    check_stays(options, about)
     print(memory.described(settings, environment, student, num_runs))
     data = load_data(options, settings, environment, teacher) if settings.needs_data else None
     program = qdagger.program(settings, environment, teacher, data, student=student)
@@ -182,7 +182,7 @@ def load_data(
     Raises ValueError where they are damaged, another teacher's, fewer than asked for, or too few to draw a batch from.
     """
     folder = _data_folder(options, settings, environment, teacher)
-    if folder.exists() and not _is_empty(folder):
+    if _is_there(folder):
         data = datasets.load(folder, teacher)
         if data.environment_options != options_of(environment):
             raise UserError(
@@ -190,6 +190,29 @@ def load_data(
                 f"give the same --environment-options, or another --data"
             )
         return _as_many(options, settings, data, folder)
+    transitions = _to_collect(options, settings, environment, folder)
+    print(f"teacher data: collecting {transitions:,} transitions, kept in {folder}")
+    data = datasets.collect(
+        streams.of_teacher(streams.root(0, Purpose.TEACHER_DATA), teacher.fingerprint()),
+        environment,
+        teacher,
+        transitions,
+        epsilon=options.data_epsilon,
+        num_environments=settings.num_environments,
+    )
+    datasets.save(folder, data, teacher)
+    return data
+
+
+def check_data(options: Options, settings: QDagger, environment: Environment, teacher: teachers.Teacher) -> None:
+    """Raises OSError or ValueError where data would have to be collected and cannot be; what is there is not looked at."""
+    folder = _data_folder(options, settings, environment, teacher)
+    if not _is_there(folder):
+        _to_collect(options, settings, environment, folder)
+
+
+def _to_collect(options: Options, settings: QDagger, environment: Environment, folder: Path) -> int:
+    """How many transitions of the teacher are to be collected."""
     atomic.check_writable(folder)
     transitions = options.data_transitions or COLLECTED
     ring = replay.memory_for(
@@ -207,17 +230,7 @@ def load_data(
             f"that play them, and at least {least}"
         )
     replay.check_space(dataclasses.replace(ring, capacity=transitions))
-    print(f"teacher data: collecting {transitions:,} transitions, kept in {folder}")
-    data = datasets.collect(
-        streams.of_teacher(streams.root(0, Purpose.TEACHER_DATA), teacher.fingerprint()),
-        environment,
-        teacher,
-        transitions,
-        epsilon=options.data_epsilon,
-        num_environments=settings.num_environments,
-    )
-    datasets.save(folder, data, teacher)
-    return data
+    return transitions
 
 
 def _least_transitions(settings: QDagger, memory: replay.ReplayMemory) -> int:
@@ -244,8 +257,9 @@ def _as_many(options: Options, settings: QDagger, data: datasets.Dataset, folder
     return data
 
 
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
+def _is_there(folder: Path) -> bool:
+    """An empty folder is none."""
+    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _data_folder(options: Options, settings: QDagger, environment: Environment, teacher: teachers.Teacher) -> Path:
@@ -262,8 +276,8 @@ def _data_folder(options: Options, settings: QDagger, environment: Environment, 
     return Path("runs/data") / environment.name / f"{teacher.fingerprint()[:12]}-{numbers}"
 
 
-def effective(options: Any, settings: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Options and hyperparameters, given or not, and the loss's terms, without what does not change the results."""
+def effective(options: Any, settings: Any, leave_out: Sequence[str] = (), runs: Sequence[Any] = ()) -> dict[str, Any]:
+    """Options and hyperparameters, given or not, and the code that they and `runs` name, without what does not change the results."""
     without = {
         "output",
         "resume",
@@ -277,8 +291,8 @@ def effective(options: Any, settings: Any, leave_out: Sequence[str] = ()) -> dic
         *leave_out,
     }
     values = hyperparameters.as_dict(options) | hyperparameters.as_dict(settings)
-    terms = [term.identity() for term in settings.terms]
-    return {name: value for name, value in values.items() if name not in without} | {"terms": terms}
+    code = dict.fromkeys(one for each in (settings, *runs) for one in each.code)
+    return {name: value for name, value in values.items() if name not in without} | {"terms": list(code)}
 
 
 def check_resumable(options: Any, identity: dict[str, Any]) -> None:
@@ -287,17 +301,17 @@ def check_resumable(options: Any, identity: dict[str, Any]) -> None:
         run_folder.check_resumable(_folder(options, identity), identity, unknown={"data_sha256"})
 
 
-def _check_stays(options: Options, identity: dict[str, Any]) -> None:
-    """Raises UserError where the teacher or its data lie in the folder that would be moved aside for this run."""
+def check_stays(options: Any, identity: dict[str, Any]) -> None:
+    """Raises UserError where the teacher or its data lie in the folder that would be moved aside for this run, or is to be the run's."""
     output = Path(os.path.abspath(_folder(options, identity)))
-    if options.resume or run_folder.read_identity(output) is None:
+    begins = run_folder.read_identity(output) is None
+    if options.resume and not begins:
         return
+    why = "which is to be the run's alone" if begins else "which would be moved aside with the earlier run"
     for name in ("teacher", "data"):
         given = getattr(options, name)
         if given and Path(os.path.abspath(given)).is_relative_to(output):
-            raise UserError(
-                f"--{name} is {given}, in the folder of the earlier run, which would be moved aside; give another --output"
-            )
+            raise UserError(f"--{name} is {given}, in {output}, {why}; give another --output")
 
 
 def _folder(options: Any, identity: dict[str, Any]) -> Path:

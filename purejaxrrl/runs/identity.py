@@ -1,8 +1,8 @@
 """Which run something is of: all that decides its results, as JSON, and how two of them differ.
 
 Results of runs that differ in anything named here are never mixed: not in a checkpoint, not in a folder, not in a figure. The
-commit is the last one that changed code (tests are none), with a checksum of what was not committed, so that a change of the documentation
-does not keep anybody from resuming.
+commit is the last one that changed code (tests are none), with a checksum of what was not committed, new modules of the library included, so
+that a change of the documentation does not keep anybody from resuming. A program of one's own is told of by what it adds (`ValueBased.code`).
 """
 
 import functools
@@ -97,6 +97,9 @@ def commit() -> str | None:
     changes = _git(root, "diff", "--no-ext-diff", "HEAD", "--", *_CODE)
     if found is None or changes is None:
         return None  # nothing is committed yet
+    new = _git(package, "ls-files", "--others", "--exclude-standard", "-z", "--", *_CODE) or ""
+    for name in filter(None, new.split("\0")):
+        changes += f"\n{name}\n{(package / name).read_text(errors='replace')}"
     return found.strip() + (f"+{hashlib.sha256(changes.encode()).hexdigest()[:12]}" if changes else "")
 
 

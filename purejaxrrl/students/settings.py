@@ -3,12 +3,12 @@
 Durations are agent steps (one action of the agent; four frames on Atari, one on MinAtar) or updates.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import chex
 import jax.numpy as jnp
 
-from purejaxrrl import networks, replay
+from purejaxrrl import functions, networks, replay
 from purejaxrrl.errors import UserError
 from purejaxrrl.students.hyperparameters import LARGEST, declare, derive, hyperparameter, with_defaults
 from purejaxrrl.students.losses import REINCARNATION, Term
@@ -165,6 +165,16 @@ class ValueBased:
     """What the loss has beside the temporal-difference loss."""
     learns_from_teacher: ClassVar[bool] = False
     offline_iterations: ClassVar[int] = 0
+
+    @property
+    def code(self) -> list[str]:
+        """What results say of the code that settings name: the loss's terms, and a network or rule of weaning that is not the library's."""
+        return [term.identity() for term in self.terms] + functions.of_ones_own(*self._named())
+
+    def _named(self) -> list[Any]:
+        """Functions and classes that settings have by name."""
+        return [networks.module(self.network)] if self.network in networks.names() else []
+
     rehearses: ClassVar[bool] = False
 
     def __post_init__(self):
@@ -379,6 +389,9 @@ class QDagger(ValueBased):
                 f"{LARGEST} updates"
             )
         derive(self, rehearses=self.rehearsal_fraction > 0)
+
+    def _named(self) -> list[Any]:
+        return [*ValueBased._named(self), SCHEDULES[self.weaning]]
 
     @property
     def needs_data(self) -> bool:

@@ -11,6 +11,7 @@ Scores are teacher-normalised: 0 is the random policy, 1 the teacher. A lambda t
 is `disagreement`.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -167,7 +168,12 @@ _RISING = ("disagreement",)
 
 def register(name: str, schedule: Schedule) -> None:
     """Adds a schedule of one's own, before settings that name it are made. Raises ValueError where the name is taken."""
-    register_rule(name, lambda hyperparameters, progress, evidence: schedule(hyperparameters, progress, evidence.score))
+
+    @functools.wraps(schedule)
+    def rule(hyperparameters: Any, progress: chex.Array, evidence: Evidence) -> chex.Array:
+        return schedule(hyperparameters, progress, evidence.score)
+
+    register_rule(name, rule)
 
 
 def register_rule(name: str, rule: Rule) -> None:

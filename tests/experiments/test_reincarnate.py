@@ -188,11 +188,18 @@ def test_a_teacher_that_would_be_moved_aside_is_refused(uninterrupted, monkeypat
     shutil.copytree(teachers.shipped("minatar/breakout"), output / "another")
     places = f"--output={output}", f"--teacher={output / 'another'}", f"--data={data}"
     error = run_main(monkeypatch, capsys, *places, *flags())
-    assert (
-        f"--teacher is {output / 'another'}, in the folder of the earlier run" in error
-        and "give another --output" in error
-    )
+    assert f"--teacher is {output / 'another'}, in {output}, which would be moved aside with the earlier run" in error
     shutil.rmtree(output / "another")
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_data_in_the_folder_of_a_run_that_begins_are_refused_before_they_are_collected(
+    resume, monkeypatch, capsys, teacher_folder, tmp_path
+):
+    output = tmp_path / "run"
+    arguments = long_flags(teacher_folder, output=output, data=output / "data")
+    error = run_main(monkeypatch, capsys, *arguments, *resume)
+    assert f"in {output}, which is to be the run's alone; give another --output" in error and not output.exists()
 
 
 def test_help_names_every_setting_with_its_default(monkeypatch, capsys):

@@ -96,7 +96,7 @@ def test_students_see_pixels_on_atari_and_are_few(monkeypatch):
         if name in names(QDagger) and name not in ("weaning_steps", "teacher_temperature", "student_temperature")
     }
     assert {name: getattr(settings, name) for name in learner} == learner | {"width": 0.25}
-    assert (options.coefficients, options.temperatures, options.seeds, runs) == ((3.0,), (0.1,), 2, 6)
+    assert (options.coefficients, options.temperatures, options.seeds, len(runs)) == ((3.0,), (0.1,), 2, 6)
     offline = settings.offline_iterations, settings.offline_updates
     assert offline == (QDagger().offline_iterations, QDagger().offline_updates)
     assert settings.online_iterations * settings.iteration_steps == settings.weaning_steps == settings.capacity

@@ -121,7 +121,15 @@ def test_the_commit_is_the_last_that_changed_code(checkout):
     code.write_text("2")
     assert identity.commit() not in (first, uncommitted)
     git("commit", "-am", "more code")
-    assert identity.commit() == git("rev-parse", "HEAD")
+    last = git("rev-parse", "HEAD")
+    assert identity.commit() == last
+    (code.parents[1] / "script.py").write_text("1")
+    assert identity.commit() == last  # it is no module of the library
+    found = {last}
+    for text in ("1", "2"):
+        code.with_name("new.py").write_text(text)
+        found.add(identity.commit())
+    assert len(found) == 3
 
 
 def test_without_git_there_is_no_commit(checkout, monkeypatch):

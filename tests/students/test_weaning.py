@@ -266,6 +266,9 @@ def test_a_schedule_of_ones_own_is_known_by_its_name():
         weaning.register("beyond", lambda hyperparameters, progress, score: -jnp.sign(score - 0.5) * 1.4)
         assert weaning_of("beyond", reversible=True) == 0.0, "a negative one would turn the learning rate round"
         assert weaning_of("beyond", scores=(0.25, 0.25)) == 1.0
+        own = [QDagger(weaning=name).code[-1] for name in ("last_score", "worst")]
+        assert all(code.startswith("test_weaning:test_a_schedule") for code in own), own
+        assert QDagger(weaning="linear").code == QDagger().code  # the library's code is told by its commit
     finally:
         weaning.SCHEDULES.clear()
         weaning.SCHEDULES.update(before)

@@ -15,6 +15,7 @@ import pytest
 import results as written
 
 from purejaxrrl import environments, teachers
+from purejaxrrl.replay import space
 from purejaxrrl.students import presets, qdagger
 from purejaxrrl.students.hyperparameters import hyperparameter
 from purejaxrrl.students.losses import term
@@ -64,6 +65,25 @@ def metrics(folder):
                 for row in csv.DictReader(file)
             ]
     return sorted(rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": "minatar_cn"}, "unknown network 'minatar_cn'"),
+        ({"data_transitions": 401}, "--data-transitions is 401; it must be a multiple of the 8"),
+        ({"seeds": 10_000}, "or train at most"),
+    ],
+)
+def test_what_is_wrong_is_found_before_earlier_results_are_moved(options, message, monkeypatch, capsys, tmp_path):
+    with benchmark_pvrl.results_folder("out", "benchmark_pvrl", {}, resume=False):
+        pass
+    monkeypatch.setattr(space, "available_bytes", lambda devices=1: 3 * 10**7)
+    monkeypatch.setattr(benchmark_pvrl, "train_all", None)  # it must not come to that
+    with pytest.raises(SystemExit) as end:
+        run_main(monkeypatch, games="breakout", methods="qdagger", output="out", **options)
+    assert end.value.code == 2 and message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_the_comparison_with_a_method_of_ones_own(monkeypatch, caplog, capsys, tmp_path):
