@@ -12,8 +12,8 @@ from pathlib import Path
 
 TITLE = """# Atari beside ale-py, frame by frame
 
-RAM, screen, reward, lives and game over after every frame of random play, held and hammered buttons and idling, on the compiled kernel
-(`python tests/environments/atari/comparison.py --frames 100000 --seeds 3 --folder FOLDER`): {frames:,} frames of {games} games,
+RAM, screen, reward, lives and game over were compared after every frame of random play, held and hammered buttons and idling, on the
+compiled kernel (`python tests/environments/atari/comparison.py --frames 100000 --seeds 3 --folder FOLDER`): {frames:,} frames of {games} games,
 {resets:,} resets, {differing:,} frames that differ in anything.
 
 | game | seeds | frames | resets | frames that differ |
