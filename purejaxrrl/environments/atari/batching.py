@@ -15,13 +15,15 @@ from jax.sharding import NamedSharding, PartitionSpec
 from purejaxrrl.environments import base
 
 
-def over_lanes(batched: Callable) -> Callable:
+def over_lanes(batched: Callable, as_written: bool = True) -> Callable:
     """The function of one lane that a function of L lanes (leading axis of every array in and out) stands for.
 
     However many `vmap`s are put around it, also where they turn a `cond` into a selection, the program that runs is `batched` on
     all their lanes: a `while_loop` under `vmap` would instead copy its whole state at every step.
+
+    as_written: trace it in the modes of JAX that games are written for (`base.as_written`), else in those that there are.
     """
-    lanes = _Lanes(batched)
+    lanes = _Lanes(batched, as_written)
 
     @functools.wraps(batched)
     def single(*arguments):
@@ -36,8 +38,8 @@ def over_lanes(batched: Callable) -> Callable:
 class _Lanes:
     """A function of L lanes, traced once for each L."""
 
-    def __init__(self, batched: Callable):
-        self._batched = batched
+    def __init__(self, batched: Callable, as_written: bool):
+        self._batched, self._as_written = batched, as_written
         self._traced: dict[Any, tuple[ClosedJaxpr, Any]] = {}
 
     def trace(self, tree: Any, leaves: Any) -> tuple[ClosedJaxpr, Any]:
@@ -46,9 +48,9 @@ class _Lanes:
         key = (tree, shapes, jax.sharding.get_abstract_mesh(), jax.config.jax_enable_x64)
         if key not in self._traced:
             structs = [jax.ShapeDtypeStruct(shape, dtype, weak_type=weak) for shape, dtype, weak in shapes]
-            batched = base.as_written(lambda *leaves: self._batched(*jax.tree.unflatten(tree, leaves)))
-            with jax.enable_x64(False):  # a batching rule asks for it outside of `batched`
-                program, result = jax.make_jaxpr(batched, return_shape=True)(*structs)
+            trace = jax.make_jaxpr(lambda *leaves: self._batched(*jax.tree.unflatten(tree, leaves)), return_shape=True)
+            # A batching rule asks for it outside of what is traced.
+            program, result = (base.as_written(trace) if self._as_written else trace)(*structs)
             self._traced[key] = program, jax.tree.structure(result)
         return self._traced[key]
 

@@ -24,7 +24,7 @@ from purejaxrrl.environments.atari.observation import Viewer
 from purejaxrrl.environments.atari.start_states import StartStates
 from purejaxrrl.files import cache
 
-LARGEST = 2**24
+LARGEST = 2**26
 """Bytes from which on states are not kept."""
 
 

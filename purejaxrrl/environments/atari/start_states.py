@@ -36,11 +36,6 @@ class StartStates:
     stack: jax.Array
     executed: jax.Array
 
-    @property
-    def number(self) -> int:
-        """P."""
-        return self.executed.shape[1]
-
 
 def compute(console: Console, viewer: Viewer, num_resets: int, noop_max: int, fires: bool) -> StartStates:
     """The start states of a console's games, `num_resets * (noop_max + 1)` each.

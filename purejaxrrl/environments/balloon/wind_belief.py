@@ -50,7 +50,6 @@ def _kernel(squared_distance: jax.Array) -> jax.Array:
 def observe(belief: WindBelief, location: jax.Array, error: jax.Array, method: str) -> WindBelief:
     """After a measurement at a scaled location `[4]` of an error `[2]`, m/s; in a full ring it takes the oldest one's place."""
     place = jnp.arange(RING) == belief.count % RING
-    full = belief.count >= RING
     locations = jnp.where(place, location[:, None], belief.locations)
     errors = jnp.where(place[:, None], error, belief.errors)
     others = (jnp.arange(RING) < belief.count) & ~place
@@ -58,24 +57,23 @@ def observe(belief: WindBelief, location: jax.Array, error: jax.Array, method: s
     distance = ((belief.locations - location[:, None]) ** 2).sum(0)
     row = jnp.where(others, _kernel(distance), 0.0)
     update = _replace_in_inverse if method == "updated_inverse" else _replace_in_kernel
-    return WindBelief(locations, errors, update(belief.matrix, place, row, full, fresh), belief.count + 1)
+    return WindBelief(locations, errors, update(belief.matrix, place, row, fresh), belief.count + 1)
 
 
-def _replace_in_kernel(matrix, place, row, full, fresh):
+def _replace_in_kernel(matrix, place, row, fresh):
     """The matrix with a row and column replaced, from the identity where it is `fresh`."""
-    del full
     matrix = jnp.where(fresh, jnp.eye(RING, dtype=row.dtype), matrix)
     row = row + place * (VARIANCE + NOISE)
     return jnp.where(place, row[:, None], jnp.where(place[:, None], row, matrix))
 
 
-def _replace_in_inverse(inverse, place, row, full, fresh):
+def _replace_in_inverse(inverse, place, row, fresh):
     """The inverse after a row and column of the matrix are replaced.
 
     Without its measurement at `place` the matrix has the inverse M - m m^T / m_place, m that column of M. With the new one, by
-    the Schur complement s = (variance + noise) - row^T M row, it gains (M row, -1)(M row, -1)^T / s.
+    the Schur complement s = (variance + noise) - row^T M row, it gains (M row, -1)(M row, -1)^T / s. An empty place is the identity's
+    row, which is removed like a measurement.
     """
-    del full  # an empty place is the identity's row, which is removed like a measurement
     inverse = jnp.where(fresh, jnp.eye(RING, dtype=row.dtype), inverse)
     leaving = jnp.where(place[:, None], inverse, 0.0).sum(0)
     pivot = jnp.where(place, leaving, 0.0).sum()

@@ -1,4 +1,7 @@
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -185,6 +188,8 @@ def test_settings_are_checked():
         environment.Settings(launches_at_once=0)
     with pytest.raises(ValueError, match="balloon has no option 'wind'; the nearest are wind_belief"):
         environments.parse_options("balloon", "wind=1")
+    with pytest.raises(ValueError, match="action 1.5 is not one of the balloon's"):
+        make().step(jax.random.key(0), None, 1.5)
     with pytest.raises(ValueError, match="action 3 is not one of the balloon's"):
         make().step(jax.random.key(0), None, 3)
     assert make(wind_belief="updated_inverse").options == {"features": "place"}
@@ -200,6 +205,29 @@ def test_without_its_data_it_names_the_command(monkeypatch, tmp_path):
             purejaxrrl.shipped_teacher("balloon")
     finally:
         assets.decoder.cache_clear()
+
+
+STEP_IN_64_BITS = """
+import jax, jax.numpy as jnp, purejaxrrl
+environment = purejaxrrl.make("balloon", launches_at_once=1)
+params = environment.default_params.replace(max_steps_in_episode=2)
+_, state = environment.reset(jax.random.key(0), params)
+step = jax.jit(environment.step)
+for action in (7, 1, 2):
+    observation, state, reward, terminated, truncated, _ = step(jax.random.key(1), state, action, params)
+    print(observation.dtype, state.flight.vehicle.x.dtype, reward.dtype, int(state.flight.vehicle.last_command), bool(truncated))
+"""
+
+
+@NEEDS_DATA
+@pytest.mark.slow
+def test_a_step_in_64_bits_goes_on_and_begins_anew():
+    """An action that is none is "stay"."""
+    environment = os.environ | {"JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", STEP_IN_64_BITS], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = done.stdout.splitlines()
+    assert rows[0] == "float32 float64 float32 1 False" and rows[1].endswith("True") and len(rows) == 3, rows
 
 
 @NEEDS_DATA

@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from purejaxrrl.errors import UserError
+
 HANDLERS = FRAME, OBSERVATION, CANVAS, RESTORE = tuple(
     f"purejaxrrl_atari_{name}" for name in ("frame", "observation", "canvas", "restore")
 )
@@ -26,7 +28,7 @@ _LOCK = threading.Lock()
 _REMEDY = "pip install 'warp-lang>=1.19,<1.20'"
 
 
-class Unavailable(RuntimeError):
+class Unavailable(UserError, RuntimeError):
     """The kernel cannot be had on this machine; says why, and what would help."""
 
 
