@@ -93,7 +93,7 @@ def agent_of(name: str, environment: purejaxrrl.environments.Environment) -> age
         known = ", ".join([PERCIATELLI44, *agents.BY_NAME])
         raise UserError(f"agent {name!r} is neither a folder nor one of {known}")
     teacher = teachers.load(teachers.shipped("balloon") if name == PERCIATELLI44 else name)
-    teachers.check_fits(teacher, environment)
+    teachers.check_fits(teacher, environment, normalises=False)
     return agents.greedy(lambda observations: teacher.apply(teacher.params, observations))
 
 

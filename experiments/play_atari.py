@@ -19,6 +19,7 @@ from purejaxrrl.environments.atari import pictures
 from purejaxrrl.environments.atari.environment import Atari
 from purejaxrrl.errors import UserError
 from purejaxrrl.files import atomic
+from purejaxrrl.replay import acting, space
 from purejaxrrl.runs import command_line
 from purejaxrrl.students.hyperparameters import declare, option
 
@@ -31,7 +32,9 @@ class Config:
     environment_options: str = option("", "options that the game is made with, as name=value,name=value")
     policy: str = option("", "folder of a saved teacher that plays; empty: random play")
     epsilon: float = option(0.001, "chance of a random action of a teacher that plays", minimum=0, maximum=1)
-    steps: int = option(450, "agent steps to play, four frames each", minimum=1, maximum=20_000)
+    steps: int = option(
+        450, "agent steps to play, four frames each unless frame_skip says otherwise", minimum=1, maximum=20_000
+    )
     scale: int = option(2, "pixels of the GIF for each line of the television", minimum=1, maximum=8)
     seed: int = option(0, "seed of the random numbers", minimum=0)
     output: str = option("", "name of the GIF to write; empty: GAME.gif")
@@ -46,7 +49,14 @@ class Config:
 
 
 def make(config: Config) -> tuple[Atari, teachers.Teacher | None]:
-    """The game and its player. Raises ValueError or OSError, before the console is switched on, where one cannot be had."""
+    """The game and its player. Raises ValueError or OSError, before the console is switched on, where one cannot be had, or the GIF does not
+    fit the memory."""
+    asked, available = pictures.bytes_of_gif(config.steps, config.scale), space.available_bytes()
+    if available is not None and asked > available:
+        raise UserError(
+            f"a GIF of {config.steps} steps at scale {config.scale} takes {asked:,} bytes of memory, and {available:,} are available; "
+            f"give fewer --steps or a smaller --scale"
+        )
     name = f"atari/{config.game}"
     options = environments.parse_options(name, config.environment_options)
     atomic.check_writable(config.path.parent)
@@ -59,7 +69,7 @@ def make(config: Config) -> tuple[Atari, teachers.Teacher | None]:
     if teacher is None:
         return purejaxrrl.make(name, **{"num_start_states": 1} | options), None
     environment = purejaxrrl.make(name, **options)
-    teachers.check_fits(teacher, environment)
+    teachers.check_fits(teacher, environment, normalises=False)
     return environment, teacher
 
 
@@ -86,18 +96,22 @@ def play(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     [steps, height, 160], the rewards and whether an episode ended, each [steps]."""
     environment, teacher = make(config)
     policy = make_policy(config, environment, teacher)
+    fire_action = teachers.fire_action(teacher, environment) if teacher else None
 
     def agent_step(carry, key):
-        observation, state = carry
+        (observation, state), fire = carry
         act_key, step_key = jax.random.split(key)
         action = policy(act_key, observation)
+        if fire_action is not None:
+            action = jnp.where(fire.due[0], fire_action, action)
         picture = environment.console.screen(state.console)
-        observation, state, reward, terminated, truncated, _ = environment.step(step_key, state, action)
-        return (observation, state), (picture, reward, terminated | truncated)
+        observation, state, reward, terminated, truncated, info = environment.step(step_key, state, action)
+        fire = acting.fire_after(fire, info["lives"][None], info["restarted"][None])
+        return ((observation, state), fire), (picture, reward, terminated | truncated)
 
     reset_key, play_key = jax.random.split(jax.random.key(config.seed))
     keys = jax.random.split(play_key, config.steps)
-    carry, parts = environment.reset(reset_key), []
+    carry, parts = (environment.reset(reset_key), acting.fire_at_first(1)), []
     roll = jax.jit(lambda carry, keys: jax.lax.scan(agent_step, carry, keys))
     for start in range(0, config.steps, STEPS_OF_A_CALL):
         say(f"step {start} of {config.steps} ...")
@@ -119,7 +133,8 @@ def main() -> None:
         screens, rewards, ends = play(config)
         say("writing the GIF ...")
         atomic.make_folder(config.path.parent)
-        pictures.write_gif(config.path, screens, pictures.palette_of(config.game), config.scale)
+        pace = environments.parse_options(f"atari/{config.game}", config.environment_options).get("frame_skip", 4)
+        pictures.write_gif(config.path, screens, pictures.palette_of(config.game), config.scale, frames_per_step=pace)
     say("")
     print(f"{config.path}: {config.steps} steps, {int(ends.sum())} episodes ended, reward {rewards.sum():g}")
 

@@ -137,9 +137,16 @@ def outcome(training: Training) -> str:
     return f"ran, {len(measured)} measurements, {time.perf_counter() - started:.0f} s"
 
 
+def version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
 def versions(config: Config) -> str:
     """Of the libraries, and the commits of the checkouts."""
-    found = [f"{name} {metadata.version(name)}" for name in ("jax", "gymnax", "flax", "optax", "distrax", "flashbax")]
+    found = [f"{name} {version(name)}" for name in ("jax", "gymnax", "flax", "optax", "distrax", "flashbax")]
     for name in ("purejaxrl", "rejax", "purejaxql"):
         if folder := getattr(config, name):
             done = subprocess.run(["git", "-C", folder, "log", "-1", "--format=%h"], capture_output=True, text=True)
@@ -150,9 +157,9 @@ def versions(config: Config) -> str:
 def main() -> int:
     with command_line.user_errors("the same command starts again"):
         (config,) = command_line.parse((Config,), __doc__)
-        if not metadata.version("gymnax").startswith("0."):
+        if not version("gymnax").startswith("0."):
             raise UserError(
-                f"gymnax is {metadata.version('gymnax')}, whose wrappers these programs cannot use; take a virtual environment with "
+                f"gymnax is {version('gymnax')}, whose wrappers these programs cannot use; take a virtual environment with "
                 f"gymnax==0.0.9"
             )
         put_in(FiveValues(purejaxrrl.make(config.environment)))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from purejaxrrl.environments.atari import pictures
 from purejaxrrl.environments.atari.environment import Atari
-from purejaxrrl.environments.base import Environment
+from purejaxrrl.environments.base import Environment, for_evaluation
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.runs.drawing import Figure, colormaps
 from purejaxrrl.runs.progress import counted
@@ -194,15 +194,18 @@ def animate(
 ) -> bool:
     """Writes a GIF of one greedy episode (its first `max_steps` agent steps); consumes `key`.
 
-    Of an Atari game it is the television's picture of the best of `TAKES` episodes, with the score and a `note` above, at the game's pace.
+    Of an Atari game it is the television's picture of the best of `TAKES` episodes as they are scored, with the score and a `note` above,
+    at the game's pace.
 
     Returns False, and writes nothing, where observations are neither of one Atari game nor boolean images `[height, width,
     channels]`.
     """
     if isinstance(environment, Atari) and len(environment.games) == 1:
-        shown, scores = pictures.best_episode(key, environment, player, TAKES, max_steps)
+        shown, scores = pictures.best_episode(key, for_evaluation(environment), player, TAKES, max_steps)
         captions = [f"score {score:g}  {note}" for score in scores]
-        pictures.write_gif(path, shown, pictures.palette_of(environment.games[0]), 1, captions)
+        pictures.write_gif(
+            path, shown, pictures.palette_of(environment.games[0]), 1, captions, environment.frames_per_step
+        )
         return True
     return _animate_grid(path, key, environment, params, player, max_steps, milliseconds)
 

@@ -98,6 +98,16 @@ def test_the_best_of_several_episodes_is_shown_until_it_ends():
     np.testing.assert_allclose(scores, drawn.max() * np.arange(3), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("frames", "milliseconds"), [(4, 60), (1, 10)])
+def test_a_picture_is_shown_for_as_long_as_its_frames_take(frames, milliseconds, tmp_path):
+    """GIFs count hundredths of a second."""
+    shown = np.stack([np.full((20, 160), number, np.uint8) for number in range(3)])
+    palette = np.arange(768, dtype=np.uint8).reshape(256, 3)
+    pictures.write_gif(tmp_path / "game.gif", shown, palette, 1, frames_per_step=frames)
+    with Image.open(tmp_path / "game.gif") as gif:
+        assert gif.info["duration"] == milliseconds
+
+
 def test_a_sweep_of_schedules_alone_is_drawn():
     runs = [
         row for name in ("linear", "step") for row in rows((0.2, 0.9), schedule=name, coefficient=3.0, temperature=0.1)

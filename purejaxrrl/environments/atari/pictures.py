@@ -11,9 +11,8 @@ from PIL import Image, ImageDraw
 
 from purejaxrrl.environments.atari import palettes, rom
 
-MILLISECONDS = 66
-"""Of a picture, one an agent step of four frames: the game's own pace."""
-_CAPTION_LINES = 14
+_FRAMES_PER_SECOND = 60
+_CAPTION_LINES, _MOST_LINES = 14, 250
 _BLACK, _WHITE = 0x00, 0x0E
 
 
@@ -28,8 +27,9 @@ def write_gif(
     palette: np.ndarray,
     scale: int,
     captions: Sequence[str] = (),
+    frames_per_step: int = 4,
 ) -> None:
-    """Writes pictures, palette indices uint8 [T, height, 160]; a television's pixels are twice as wide as high.
+    """Writes pictures at the game's pace, one an agent step, palette indices uint8 [T, height, 160]; a television's pixels are twice as wide as high.
 
     Args:
       palette: uint8 [256, 3].
@@ -37,7 +37,13 @@ def write_gif(
       captions: a line above each picture; none unless given.
     """
     first, *others = _images(pictures, palette, scale, captions or [None] * len(pictures))
-    first.save(path, save_all=True, append_images=others, duration=MILLISECONDS, loop=0)
+    milliseconds = 1000 * frames_per_step // _FRAMES_PER_SECOND
+    first.save(path, save_all=True, append_images=others, duration=milliseconds, loop=0)
+
+
+def bytes_of_gif(steps: int, scale: int) -> int:
+    """What a GIF takes of memory, at most, while it is written: each picture scaled, and again as it is encoded."""
+    return 2 * steps * _MOST_LINES * 2 * 160 * scale**2
 
 
 def _images(
