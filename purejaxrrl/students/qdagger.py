@@ -136,6 +136,7 @@ def program(
     )
     if student is None:
         student = students.described(settings, environment, env_params)
+    students.check_contradicts_nothing(student, settings)
     _check_outputs(environment, env_params, student, teacher)
     if data:
         _check_data(memory, data, teacher)

@@ -254,10 +254,17 @@ def value_student(
     return Student(network.init, apply, td_loss, optimiser, looks_ahead=double, network=network)
 
 
-def module_student(module: nn.Module, observation_shape: tuple[int, ...], *, double: bool = False) -> Student:
+def module_student(
+    module: nn.Module,
+    observation_shape: tuple[int, ...],
+    *,
+    double: bool = False,
+    squared: bool = False,
+    optimiser: Callable[[Any], optax.GradientTransformation] = adam,
+) -> Student:
     """The student that a flax module of one's own is: called with observations `[B, ...]` it returns `[B, num_actions]`.
 
-    It trains like any other. To save it as a teacher, register the module (`networks.register`) and describe it.
+    It trains like any other; double, squared, optimiser: as `value_student`'s, whatever settings say of these. To save it as a teacher, register the module (`networks.register`) and describe it.
     """
 
     def init(key: chex.PRNGKey) -> Any:
@@ -266,4 +273,19 @@ def module_student(module: nn.Module, observation_shape: tuple[int, ...], *, dou
     def apply(params: Any, observations: chex.Array, key: chex.PRNGKey | None = None) -> Output:
         return Output(module.apply({"params": params}, observations))
 
-    return Student(init, apply, q_learning, looks_ahead=double)
+    td_loss = functools.partial(q_learning, squared=True) if squared else q_learning
+    return Student(init, apply, td_loss, optimiser, looks_ahead=double)
+
+
+def check_contradicts_nothing(student: Student, settings: Any) -> None:
+    """Raises ValueError where settings ask for what a student that was given does not do."""
+    asked = {
+        "double": settings.double and not student.looks_ahead,
+        "optimiser": settings.optimiser != "adam" and student.optimiser is adam,
+        "td_error": settings.td_error != "huber" and student.td_loss is q_learning,
+    }
+    for name, ignored in asked.items():
+        if ignored:
+            raise UserError(
+                f"{name} is {getattr(settings, name)!r}, but the student that was given has its own; say it where that is made"
+            )

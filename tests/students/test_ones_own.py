@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import chex
@@ -299,6 +300,35 @@ def test_what_does_not_fit_the_environment_is_refused_before_compilation(case):
     parts = {"teacher": TEACHER, "student": LINEAR} | changes()
     with pytest.raises(ValueError, match=message):
         qdagger.program(QDagger(**TINY), ENVIRONMENT, parts["teacher"], data, student=parts["student"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ({"double": True}, {"double": True}),
+        ({"td_error": "squared"}, {"squared": True}),
+        ({"optimiser": "rmsprop"}, {"optimiser": student.rmsprop}),
+    ],
+)
+def test_settings_that_a_student_of_ones_own_does_not_follow_are_refused(asked, given):
+    """The student says how it learns, where it is made."""
+    (name,) = asked
+    settings = DQN(**TINY, **asked)
+    with pytest.raises(ValueError, match=f"{name} is .*, but the student that was given has its own"):
+        qdagger.program(settings, ENVIRONMENT, student=LINEAR)
+    qdagger.program(settings, ENVIRONMENT, student=student.module_student(Linear(3), (2,), **given))
+
+
+def test_a_module_is_trained_by_the_squared_error_where_that_is_asked_for():
+    losses = []
+    for squared in (False, True):
+        made = student.module_student(Linear(3), (2,), squared=squared)
+        batch = SimpleNamespace(
+            action=jnp.zeros(1, int), n_step_return=jnp.ones(1) * 5, bootstrap_discount=jnp.zeros(1)
+        )
+        zeros = student.Output(jnp.zeros((1, 3)))
+        losses.append(float(made.td_loss(zeros, None, zeros, batch, None)[0][0]))
+    assert losses == [4.5, 25.0]
 
 
 def test_a_term_of_another_shape_is_refused():
