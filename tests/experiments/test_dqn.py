@@ -41,6 +41,10 @@ def observed(memory, ring, rows):
 
 
 def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
+    rings, save = [], dqn.save_teacher
+    monkeypatch.setattr(
+        dqn, "save_teacher", lambda *given: rings.append(jax.tree.map(np.asarray, given[-1].ring)) or save(*given)
+    )
     run_main(monkeypatch, tmp_path / "run")
     teacher = teachers.load(tmp_path / "run" / "teacher")
     card = teacher.card
@@ -53,6 +57,8 @@ def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
     assert card.longer_run["frames"] == 480 and card.command.startswith("python dqn.py")
     data = datasets.load(tmp_path / "run" / "teacher_data", teacher)
     assert data.memory.capacity == 200
+    for name in ("action", "reward", "is_first", "observation"):  # of 40 rows of 8 the last 25
+        np.testing.assert_array_equal(getattr(data.ring, name), getattr(rings[0], name)[0, 15:40])
     observations = observed(data.memory, data.ring, data.memory.rows).reshape(-1, *card.observation_shape)
     expected = teacher.apply(teacher.params, observations)
     np.testing.assert_allclose(data.ring.teacher_output.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)

@@ -133,14 +133,16 @@ def test_episodes_returns_are_those_of_the_game_unclipped():
     settings = pqn.PQN(**SMALL)
     program = pqn.make_program(settings, toys.Corridor(), 1)
     state = pqn.init(program, jax.random.key(0), settings)
-    total, episodes, running = 0.0, 0, np.zeros(4)
+    total, episodes, times, rewards = 0.0, 0, [], []
     for number in range(4):
         state, rollout = pqn.play(program, state, jax.random.key(number), 1.0)
         total, episodes = total + float(rollout.returns), episodes + int(rollout.episodes)
-        for row in range(8):
-            running += np.asarray(rollout.reward[row])
-    assert episodes > 10
-    assert total + float(state.running_return.sum()) == pytest.approx(running.sum(), rel=1e-5)
+        times, rewards = [*times, *rollout.observation[..., 1]], [*rewards, *rollout.reward]
+    begins = np.array([*times, state.actors.observation[:, 1]])[1:] == 0
+    ends = [np.flatnonzero(lane)[-1] + 1 if lane.any() else 0 for lane in begins.T]
+    assert episodes == begins.sum() > 10
+    assert total == pytest.approx(sum(np.array(rewards)[:end, lane].sum() for lane, end in enumerate(ends)), rel=1e-5)
+    assert total + float(state.running_return.sum()) == pytest.approx(np.sum(rewards), rel=1e-5)
 
 
 def test_a_rollout_has_the_greatest_value_of_what_was_seen_and_its_ends():

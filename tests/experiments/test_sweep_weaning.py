@@ -52,6 +52,31 @@ def test_a_sweep_compiles_once_and_draws(monkeypatch, teacher_folder, tmp_path, 
     assert "schedule=half,coefficient=3.0,temperature=0.1,seed=0" in followed and len(followed) == 6
 
 
+def test_runs_are_what_their_labels_say():
+    options = sweep_weaning.Options(
+        schedules=("linear", "none"), coefficients=(1.0, 3.0), temperatures=(0.1, 1.0), seed=7, seeds=2
+    )
+    runs, seeds, labels = sweep_weaning.swept(options, sweep_weaning.Settings())
+    assert [
+        (run.weaning, run.distillation_coefficient, run.teacher_temperature, run.student_temperature, seed)
+        for run, seed in zip(runs, seeds, strict=True)
+    ] == [
+        (label["schedule"], label["coefficient"], label["temperature"], label["temperature"], label["seed"])
+        for label in labels
+    ]
+    assert len({tuple(label.values()) for label in labels}) == 16 and set(seeds) == {7, 8}
+
+
+def test_the_summary_ranks_settings_by_their_last_scores():
+    def rows(schedule, *scores):
+        about = {"phase": "online", "schedule": schedule, "coefficient": 3.0, "temperature": 0.1}
+        return [about | {"iteration": number, "seed": 0, "score": score} for number, score in enumerate(scores, 1)]
+
+    interleaved = sorted([*rows("linear", 0.9, 0.2), *rows("step", 0.1, 0.6)], key=lambda row: row["iteration"])
+    lines = sweep_weaning.summary(interleaved).splitlines()[1:]
+    assert [(line.split()[0], line.split()[3]) for line in lines] == [("step", "0.600"), ("linear", "0.200")]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -102,7 +127,7 @@ def test_students_see_pixels_on_atari_and_are_few(monkeypatch):
     assert settings.online_iterations * settings.iteration_steps == settings.weaning_steps == settings.capacity
     options, settings, runs = asked_for(monkeypatch, "--environment=minatar/asterix")
     assert settings == sweep_weaning.Settings() and options.schedules == sweep_weaning.Options().schedules
-    assert runs == 5 * 2 * 2 * 2
+    assert len(runs) == 5 * 2 * 2 * 2
 
 
 def test_a_game_without_a_teacher_is_answered_with_the_command_that_trains_one(monkeypatch, capsys, tmp_path):

@@ -280,3 +280,14 @@ def test_rings_that_do_not_fit_are_refused_before_anything_is_made(tmp_path, mon
     ):
         train(tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_table_has_the_last_iterations_scores():
+    def row(phase, iteration, seed, score):
+        return {"phase": phase, "iteration": iteration, "seed": seed, "score": score, "mean_return": 10 * score}
+
+    rows = [row("offline", 1, 0, 9.0), row("offline", 1, 1, 9.0), row("online", 1, 0, 0.5), row("online", 1, 1, 1.0)]
+    assert training.last_rows(rows) == rows[2:]
+    card = SimpleNamespace(environment="toy", score=8.0, random_score=1.0, algorithm="DQN", frames=1_000)
+    student = training.table(rows, card, 2_000).splitlines()[-1]
+    assert student.split()[-6:] == ["7.50", "0.75", "0.50", "to", "1.00", "2,000"]

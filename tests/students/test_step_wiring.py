@@ -1,6 +1,7 @@
 """What the training step hands to what: which batch, whose value of which observation, and at which of the student's steps."""
 
 import functools
+import shutil
 
 import flax.linen as nn
 import jax
@@ -8,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toys import Corridor
+from toys import Corridor, CorridorParams
 
 from purejaxrrl import replay, teachers
 from purejaxrrl.runs import run_folder, training
-from purejaxrrl.students import qdagger
+from purejaxrrl.students import qdagger, weaning
 from purejaxrrl.students.hyperparameters import as_arrays, stack
 from purejaxrrl.students.settings import DQN, QDagger
 from purejaxrrl.students.student import Learner, Output, Student, module_student
@@ -160,6 +161,46 @@ def test_students_are_scored_with_the_exploration_of_evaluations():
     assert float(metrics["mean_return"]) == 1.5
 
 
+def scored(environment=CORRIDOR, params=None, **settings):
+    """The metrics of an evaluation of an idle student, which likes action 2 best: a corridor of one step returns 1, and 1/2 for that."""
+    settings = DQN(**SMALL | {"evaluation_epsilon": 0.0} | settings)
+    program = qdagger.program(settings, environment, student=idle(), env_params=params)
+    state = qdagger.init(program, jax.random.key(0), settings)
+    return qdagger.evaluate(program, as_arrays(settings), state, jax.random.key(1), {}, is_online=True)
+
+
+def test_an_evaluation_has_its_steps_its_limit_and_its_exploration():
+    short = Corridor(longest=1)
+    assert int(scored(short)["episodes"]) == 20
+    assert float(scored(short, evaluation_epsilon=1.0, evaluation_steps=400)["mean_return"]) < 1.4
+    endless = Corridor(longest=10**6)
+    found = scored(endless, CorridorParams(limit=50), evaluation_limit=7)
+    assert float(found["mean_return"]) == sum(range(1, 8)) + 7 / 2
+
+
+def test_an_evaluation_is_played_in_the_environment_for_it():
+    """Which has shorter episodes than the one that is trained in."""
+    training = Corridor(longest=5)
+    settings = DQN(**SMALL | {"evaluation_epsilon": 0.0})
+    program = qdagger.program(settings, training, student=idle(), evaluation_environment=Corridor(longest=1))
+    state = qdagger.init(program, jax.random.key(0), settings)
+    metrics = qdagger.evaluate(program, as_arrays(settings), state, jax.random.key(1), {}, is_online=True)
+    assert float(metrics["mean_return"]) == 1.5
+
+
+@pytest.mark.parametrize(("reversible", "later"), [(False, 0.0), (True, 0.75)])
+def test_lambda_is_what_it_was_before_where_it_is_not_to_rise_again(reversible, later):
+    """An evaluation above the teacher, and one of a quarter after it."""
+    settings = QDagger(**SMALL | {"offline_iterations": 0, "weaning_steps": 10**6, "weaning_reversible": reversible})
+    program = qdagger.program(settings, CORRIDOR, TEACHER, student=idle())
+    state = qdagger.init(program, jax.random.key(0), settings)
+    step = jax.jit(functools.partial(qdagger.play_and_learn, program))
+    for index, (score, expected) in enumerate([(1.2, 0.0), (0.25, later)]):
+        state = state._replace(evidence=weaning.evaluated(state.evidence, jnp.float32(score)))
+        state, _ = step(state, jax.random.key(1), settings, None, jnp.int32(index))
+        assert float(state.weaning_coefficient) == pytest.approx(expected)
+
+
 def test_exploration_is_held_and_falls_by_agent_steps():
     """Eight to a row: held for 10 rows, over after 30."""
     exploring = {"epsilon_start": 1.0, "epsilon_end": 0.0, "epsilon_hold_steps": 80, "epsilon_decay_steps": 160}
@@ -220,3 +261,27 @@ def test_runs_side_by_side_are_each_what_its_seed_makes_it(data, tmp_path):
                 assert found[:2] == [None, None]
                 found, played = found[2:], played[2:]
             np.testing.assert_allclose(found, played, rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_that_was_stopped_ends_as_the_uninterrupted_one(data, tmp_path):
+    """With all that a run remembers: learner, evidence, roll-in, ring and lambda."""
+    settings = QDagger(
+        **OFFLINE | {"learning_rate": 0.01, "weaned_learning_rate": 0.01, "distillation_coefficient": 3.0},
+        weaning="disagreement",
+        roll_in_steps=3,
+    )
+    program = qdagger.program(settings, CORRIDOR, TEACHER, data, student=module_student(Table(), (2,)))
+    seeds = [3, 4]
+
+    def train(path, resume):
+        with run_folder.RunFolder(path, {}, resume) as folder:
+            labels = [{"seed": seed} for seed in seeds]
+            state = training.run(program, [settings] * 2, seeds, labels, folder, data)
+            return state, [{name: value for name, value in row.items() if name != "seconds"} for row in folder.rows]
+
+    whole = train(tmp_path / "whole", resume=False)
+    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+    shutil.rmtree(tmp_path / "stopped" / "checkpoints" / "000004")
+    resumed = train(tmp_path / "stopped", resume=True)
+    assert resumed[1] == whole[1]
+    jax.tree.map(np.testing.assert_array_equal, resumed[0], whole[0])

@@ -126,6 +126,18 @@ def table_program(settings):
     return qdagger.Program(settings, None, None, None, table, None, None, teacher, None)
 
 
+def test_a_teachers_logits_are_distilled_as_they_are():
+    """Without the temperature that Q-values are divided by."""
+    program = table_program(method("qdagger"))
+    program.teacher.card.output = "logits"
+    learner = Learner(jnp.asarray(Q), jnp.asarray(TARGET), optax.identity().init(Q))
+    arguments = as_arrays(program.settings), learner, BATCH, jax.random.key(0), jnp.float32(LAMBDA)
+    report = qdagger.update(program, *arguments, is_online=True)[2]
+    policy = softmax(TEACHER, -1)
+    expected = mean((policy * (np.log(policy) - log_softmax(Q / 0.3, -1))).sum(-1))
+    assert float(report["distillation_loss"]) == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("name", ["tabula_rasa", "qdagger", "dagger", "dqfd", "pretraining"])
 @pytest.mark.parametrize("is_online", [True, False])
 def test_an_update_goes_down_that_loss_at_the_rate_that_follows_lambda(name, is_online):

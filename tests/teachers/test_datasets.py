@@ -396,6 +396,16 @@ def test_data_are_saved_with_their_own_teacher_alone(dataset, teacher, tmp_path)
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("name", ["reward", "teacher_output"])
+def test_saved_data_that_are_no_numbers_are_refused(name, dataset, teacher, tmp_path):
+    column = np.array(getattr(dataset.ring, name))
+    column[0] = np.nan
+    bad = dataclasses.replace(dataset, ring=dataset.ring.replace(**{name: column}))
+    datasets.save(tmp_path / "data", bad, teacher)
+    with pytest.raises(CheckpointError, match=f"{name} holds what is no finite number"):
+        datasets.load(tmp_path / "data", teacher)
+
+
 CORRIDORS = dataclasses.replace(CARD, environment="toy/corridor", observation_shape=(2,))
 
 

@@ -151,6 +151,15 @@ def test_a_teacher_that_is_to_press_fire_is_scored_so(make, monkeypatch):
         assert experiment.fitted(options, idle_teacher(environment), environment, 0.0).card.score == score
 
 
+def test_fire_is_pressed_while_a_teacher_is_scored(make):
+    """Three lives of the fake game, in each of which FIRE is followed by four frames of reward 1."""
+    environment = make(sticky_action_probability=0.0)
+    teacher = dataclasses.replace(idle_teacher(environment, fire_after_life_loss=True), params=jnp.zeros(()))
+    assert teachers.scored_anew(jax.random.key(0), teacher, environment, epsilon=0.0, episodes=4).card.score == 12.0
+    options = experiment.Options(environment="atari/breakout", teacher_fires=True)
+    assert experiment.load_teacher(options).card.fire_after_life_loss
+
+
 def due(steps):
     """Where FIRE is due, bool `[rows, LANES]`: an episode's first rows, and rows after a lost life, as the game reports them."""
     after_a_loss = np.zeros_like(steps.is_first)
