@@ -51,7 +51,7 @@ class Config:
 def make(config: Config) -> tuple[Atari, teachers.Teacher | None]:
     """The game and its player. Raises ValueError or OSError, before the console is switched on, where one cannot be had, or the GIF does not
     fit the memory."""
-    asked, available = pictures.bytes_of_gif(config.steps, config.scale), space.available_bytes()
+    asked, available = pictures.bytes_of_gif(config.steps, config.scale), space.available_to_the_process()
     if available is not None and asked > available:
         raise UserError(
             f"a GIF of {config.steps} steps at scale {config.scale} takes {asked:,} bytes of memory, and {available:,} are available; "
@@ -91,9 +91,9 @@ def make_policy(config: Config, environment: Atari, teacher: teachers.Teacher | 
     return epsilon_greedy
 
 
-def play(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def play(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Plays `config.steps` agent steps, saying how far it is. Returns the television's pictures, palette indices uint8
-    [steps, height, 160], the rewards and whether an episode ended, each [steps]."""
+    [steps, height, 160], the rewards and whether an episode ended, each [steps], and how many frames a step is."""
     environment, teacher = make(config)
     policy = make_policy(config, environment, teacher)
     fire_action = teachers.fire_action(teacher, environment) if teacher else None
@@ -118,7 +118,7 @@ def play(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         carry, seen = roll(carry, keys[start : start + STEPS_OF_A_CALL])
         parts.append(jax.device_get(seen))
     screens, rewards, ends = (np.concatenate(rows) for rows in zip(*parts, strict=True))
-    return screens, rewards, ends
+    return screens, rewards, ends, environment.frames_per_step
 
 
 def say(what: str) -> None:
@@ -130,11 +130,12 @@ def say(what: str) -> None:
 def main() -> None:
     with command_line.user_errors("the same command starts again"):
         (config,) = command_line.parse((Config,), __doc__)
-        screens, rewards, ends = play(config)
+        screens, rewards, ends, frames_per_step = play(config)
         say("writing the GIF ...")
         atomic.make_folder(config.path.parent)
-        pace = environments.parse_options(f"atari/{config.game}", config.environment_options).get("frame_skip", 4)
-        pictures.write_gif(config.path, screens, pictures.palette_of(config.game), config.scale, frames_per_step=pace)
+        pictures.write_gif(
+            config.path, screens, pictures.palette_of(config.game), config.scale, frames_per_step=frames_per_step
+        )
     say("")
     print(f"{config.path}: {config.steps} steps, {int(ends.sum())} episodes ended, reward {rewards.sum():g}")
 

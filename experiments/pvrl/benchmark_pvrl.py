@@ -256,14 +256,20 @@ def results_folder(output: str, program: str, shared: dict[str, Any], resume: bo
         lock.release()
 
 
+def check_resumable(output: str, program: str, shared: dict[str, Any]) -> None:
+    """As `results_folder` does where it is to `resume`, but before anything else is asked."""
+    run_folder.check_resumable(output, {"program": program, "shared": shared}, unknown=set())
+
+
 def check_games(config: Config) -> None:
     """Raises OSError or UserError where a game's teacher is missing or another game's, its data cannot be collected, a network does not
-    take what is seen there, or runs do not fit the memory: before any game is begun."""
+    take what is seen there, or runs do not fit the memory: before any game is begun. What is finished is not looked at."""
     for game in config.games:
         environment = config.environment(game)
         options = config.sources(game, environment)
         teacher = experiment.load_teacher(options)
-        settings = [config.student(environment, name) for name in config.methods]
+        todo = {method for method, _ in missing(config, game)} if config.resume else config.methods
+        settings = [config.student(environment, name) for name in config.methods if name in todo]
         for each in {static_part(each): each for each in settings}.values():
             its = student.described(each, environment, environment.default_params)
             memory.check_runs(each, environment, its, config.seeds)
@@ -271,19 +277,24 @@ def check_games(config: Config) -> None:
             experiment.check_data(options, needing[0], environment, teacher)
 
 
+def missing(config: Config, game: str) -> set[tuple[str, int]]:
+    """The (method, seed) of a game that are not in the results yet."""
+    environment = config.environment(game)
+    expected = {method: described(method, config.student(environment, method)) for method in config.methods}
+    seeds = range(config.seed, config.seed + config.seeds)
+    wanted = {(method, seed) for method in config.methods for seed in seeds}
+    return wanted - written.finished(config.output, game, config.shared, expected)
+
+
 def train_all(config: Config) -> None:
     """Trains what is not in the results yet, game by game."""
-    wanted_seeds = range(config.seed, config.seed + config.seeds)
     for name in config.games:
-        environment = config.environment(name)
-        expected = {method: described(method, config.student(environment, method)) for method in config.methods}
-        done = written.finished(config.output, name, config.shared, expected)
-        missing = {(method, seed) for method in config.methods for seed in wanted_seeds} - done
-        if not missing:
+        todo = missing(config, name)
+        if not todo:
             continue
         game = Game.load(config, name)
         written.check_sources(config.output, name, game.about())
-        for group, seeds in divided(missing, config.methods, written.begun(config.output, name), game):
+        for group, seeds in divided(todo, config.methods, written.begun(config.output, name), game):
             print(f"\n{name}: {', '.join(group)}; seeds {', '.join(map(str, seeds))}")
             train(config, name, game, group, seeds)
 
@@ -323,6 +334,8 @@ def main() -> None:
     start = time.perf_counter()
     with command_line.user_errors("the same command with --resume goes on with what is not finished"):
         if not config.redraw:
+            if config.resume:
+                check_resumable(config.output, "benchmark_pvrl", config.shared)
             check_games(config)  # before earlier results are moved aside
             with results_folder(config.output, "benchmark_pvrl", config.shared, config.resume):
                 train_all(config)

@@ -145,8 +145,8 @@ def _weaned(zero: np.ndarray, agent_steps: np.ndarray) -> str:
     """Of one game's runs, `[runs, iterations]`."""
     first = np.where(zero.any(1), agent_steps[zero.argmax(1)], np.inf)
     rose = int(np.sum((zero[:, :-1] & ~zero[:, 1:]).any(1)))
-    middle = np.median(first)
-    text = f"{middle:,.0f}" if np.isfinite(middle) else "never"
+    middle, reached = np.median(first), int(zero.any(1).sum())
+    text = f"{middle:,.0f}" if np.isfinite(middle) else f"in {reached} of {len(zero)} runs" if reached else "never"
     return f"{text}; rose again in {rose} of {len(zero)}" if rose else text
 
 
@@ -156,11 +156,16 @@ def _notes(results: Results) -> str:
         f"Teacher-normalised scores after {results.shared['frames']:,} frames: IQM of the seeds, and all games together of "
         f"{count} seeds each, with 95% stratified bootstrap intervals. Differences are of IQMs, of runs of the same seeds: pairs are "
         f"resampled together, for each game apart. What such intervals cover: experiments/pvrl/coverage.py. They are of the seeds alone: "
-        f"a game has one teacher, one set of data, and one card, whose error moves all methods' scores of that game together. Only the "
-        f"primary comparison was chosen before; the other intervals are not corrected for their number. P(QDagger is better) is of runs "
-        f"that are not paired, ties half: 0.5 is no difference.",
-        "Lambda is read where an iteration ends: that of a run which is weaned at t_0 is 0 in the iteration that ends there.",
+        f"a game has one teacher, one set of data, and one card, whose error moves all methods' scores of that game together. "
+        + ("Only the primary comparison was" if _primary(results) else "No comparison here was")
+        + " chosen before; intervals are not corrected for their number."
     ]
+    if "qdagger" in results.methods and len(results.methods) > 1:
+        lines.append("P(QDagger is better) is of runs that are not paired, ties half: 0.5 is no difference.")
+    if _weaning_table(results):
+        lines.append(
+            "Lambda is read where an iteration ends: that of a run which is weaned at t_0 is 0 in the iteration that ends there."
+        )
     partial = [method for method in results.titles if method not in results.methods]
     if partial:
         lines.append(f"Left out, as some game has no results of it: {', '.join(partial)}.")

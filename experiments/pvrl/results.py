@@ -161,7 +161,7 @@ def finished(
 
     Args:
       shared: the options that this run's results share with all others.
-      described: the methods of this run, each with all of its `settings` and its `terms`.
+      described: the methods of this run, each with all of its `settings` and its `terms`, which hold other code of its own, too.
 
     Raises:
       ResultsError: results there were made with other options or another commit or version, or a method of the same name with other settings or terms.

@@ -143,7 +143,9 @@ class Config:
             game for game in (*self.games, *self.second_games, *self.rule_games) if game.startswith(suites.ATARI)
         ]
         if on_atari:
-            raise UserError(f"{on_atari[0]} is Atari's; settings are searched on MinAtar, and are the paper's there")
+            raise UserError(
+                f"{on_atari[0]} is an Atari game; settings are searched on MinAtar only (on Atari they are the paper's)"
+            )
         if not self.methods and not self.rules:
             raise UserError("methods and rules are empty; give at least one method, or one rule")
         if strange := [name for name in self.rules if name not in RULE_OPTIONS]:
@@ -380,8 +382,9 @@ def main() -> None:
         return
     with command_line.user_errors("the same command goes on with what is not finished"):
         searched = {name: getattr(config, name) for name in ("frames", "evaluation_steps")}
+        benchmark_pvrl.check_resumable(config.output, "tune_pvrl", searched)
         games = dict.fromkeys([*config.games, *config.second_games, *config.rule_games])
-        benchmark_pvrl.check_games(config.trained(games, (*config.methods, *config.rules)))
+        benchmark_pvrl.check_games(config.trained(games, (*config.methods, *config.searched_rules)))
         with benchmark_pvrl.results_folder(config.output, "tune_pvrl", searched, resume=True):
             text = report(config, search(config))
         run_folder.write_text(Path(config.output) / "tuning.md", text + "\n")

@@ -25,7 +25,7 @@ def available_bytes(devices: int = 1) -> int | None:
     """
     used = jax.local_devices()[:devices]
     if used[0].platform == "cpu":
-        return _available_to_the_process()
+        return available_to_the_process()
     stats = [device.memory_stats() for device in used]
     if not all(stats):
         return None
@@ -64,11 +64,18 @@ def check_space(
 
 
 def fitting(memory: ReplayMemory, beside: int, available: int, devices: int = 1) -> int:
-    """How many runs fit `available` bytes, each with a ring of that layout and `beside` bytes of what else it keeps.
+    """How many runs fit, each with a ring of that layout and `beside` bytes of what else it keeps.
 
-    More than there are `devices` fit in equal shares alone: any number up to the one that is returned does.
+    Every device takes the same number of runs, so that from `devices` runs on this is a multiple of `devices`. Any smaller number
+    fits, too.
+
+    Args:
+      available: bytes of all devices together, which CPU devices share and others have equal parts of.
     """
-    fit = available // (memory.capacity * _bytes_of_a_transition(memory) + beside)
+    of_a_run = memory.capacity * _bytes_of_a_transition(memory) + beside
+    if jax.default_backend() != "cpu":
+        return devices * (available // devices // of_a_run)
+    fit = available // of_a_run
     return fit if fit < devices else fit - fit % devices
 
 
@@ -76,7 +83,8 @@ def _bytes_of_a_transition(memory: ReplayMemory) -> int:
     return size(jax.eval_shape(memory.init)) // memory.capacity
 
 
-def _available_to_the_process() -> int | None:
+def available_to_the_process() -> int | None:
+    """Bytes of the machine's memory; None where that cannot be known."""
     found = [_available_to_the_machine(), _left_to_the_group()]
     return min((bytes for bytes in found if bytes is not None), default=None)
 

@@ -134,7 +134,7 @@ def _in_turn(vmapped: Callable[..., Any], per_run: tuple[bool, ...], runs: int) 
 def spread(tree: Any, num_runs: int) -> Any:
     """Arrays with a leading axis of runs, where `over_runs` has those that it returns.
 
-    It would be compiled once for arrays that are elsewhere, and again for its own, and takes none that are on other devices than its own.
+    Otherwise the program would be compiled twice, and arrays on other devices than its own would be refused.
     """
     devices = devices_for(num_runs)
     if len(devices) == 1:

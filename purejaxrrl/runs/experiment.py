@@ -302,7 +302,8 @@ def check_resumable(options: Any, identity: dict[str, Any]) -> None:
 
 
 def check_stays(options: Any, identity: dict[str, Any]) -> None:
-    """Raises UserError where the teacher or its data lie in the folder that would be moved aside for this run, or is to be the run's."""
+    """Raises UserError where the teacher or its data lie in the output folder: with an earlier run there they would be moved aside, and a new
+    run needs the folder for itself."""
     output = Path(os.path.abspath(_folder(options, identity)))
     begins = run_folder.read_identity(output) is None
     if options.resume and not begins:

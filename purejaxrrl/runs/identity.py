@@ -2,9 +2,10 @@
 
 Results of runs that differ in anything named here are never mixed: not in a checkpoint, not in a folder, not in a figure. The
 commit is the last one that changed code (tests are none), with a checksum of what was not committed, new modules of the library included, so
-that a change of the documentation does not keep anybody from resuming. A program of one's own is told of by what it adds (`ValueBased.code`).
+that a change of the documentation does not keep anybody from resuming. Code that a user adds (terms, networks, rules of weaning) is named by the settings (`ValueBased.code`).
 """
 
+import contextlib
 import functools
 import hashlib
 import subprocess
@@ -99,7 +100,8 @@ def commit() -> str | None:
         return None  # nothing is committed yet
     new = _git(package, "ls-files", "--others", "--exclude-standard", "-z", "--", *_CODE) or ""
     for name in filter(None, new.split("\0")):
-        changes += f"\n{name}\n{(package / name).read_text(errors='replace')}"
+        with contextlib.suppress(OSError):  # an editor's link to nowhere, or gone by now
+            changes += f"\n{name}\n{(package / name).read_text(errors='replace')}"
     return found.strip() + (f"+{hashlib.sha256(changes.encode()).hexdigest()[:12]}" if changes else "")
 
 

@@ -38,10 +38,11 @@ def most_runs(settings: ValueBased, environment: Environment, student: Student) 
 
 
 def check_runs(settings: ValueBased, environment: Environment, student: Student, num_runs: int) -> None:
-    """Raises UserError where that many runs do not fit the local devices, of which each has as many."""
+    """Raises UserError where that many runs, divided equally among the local devices and filled up with copies, do not fit."""
     ring, beside = of_run(settings, environment, student)
-    places, count = len(devices.equal_shares(num_runs)), jax.local_device_count()
-    replay.check_space(ring, places, places * beside, space.available_bytes(count), count)
+    places = len(devices.equal_shares(num_runs))
+    used = len(devices.devices_for(places))
+    replay.check_space(ring, places, places * beside, space.available_bytes(used), used)
 
 
 def described(settings: ValueBased, environment: Environment, student: Student, num_runs: int) -> str:

@@ -276,6 +276,6 @@ def check_finite(labels: Sequence[Mapping[str, Any]], iteration: str, **losses: 
             runs = [" ".join(f"{label} {value}" for label, value in labels[place].items()) for place in bad]
             more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
             raise DivergenceError(
-                f"{name} is {np.asarray(values)[bad[0]]} in {iteration} of {', '.join(runs[:3])}{more}, of {np.size(values)} runs; "
-                f"checkpoints are from before that. Lower the learning rate."
+                f"{name} is {np.asarray(values)[bad[0]]} in {iteration} ({', '.join(runs[:3])}{more}; {bad.size} of {np.size(values)} runs); "
+                f"checkpoints are from before it. Lower the learning rate."
             )

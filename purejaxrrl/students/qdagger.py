@@ -136,7 +136,7 @@ def program(
     )
     if student is None:
         student = students.described(settings, environment, env_params)
-    students.check_contradicts_nothing(student, settings)
+    students.check_follows(student, settings)
     _check_outputs(environment, env_params, student, teacher)
     if data:
         _check_data(memory, data, teacher)
@@ -200,7 +200,7 @@ def _check_learns(settings: ValueBased) -> None:
 
 
 def _check_data(memory: replay.ReplayMemory, data: Dataset, teacher: teachers.Teacher) -> None:
-    """Raises ValueError where data are another environment's or teacher's. How a ring keeps them is its own business."""
+    """Raises ValueError where data are another environment's or teacher's. How their ring stores observations may differ."""
     own = _of_a_batch(memory)
     for name, found in _of_a_batch(data.memory).items():
         if found != own[name]:

@@ -165,6 +165,7 @@ class ValueBased:
     """What the loss has beside the temporal-difference loss."""
     learns_from_teacher: ClassVar[bool] = False
     offline_iterations: ClassVar[int] = 0
+    rehearses: ClassVar[bool] = False
 
     @property
     def code(self) -> list[str]:
@@ -174,8 +175,6 @@ class ValueBased:
     def _named(self) -> list[Any]:
         """Functions and classes that settings have by name."""
         return [networks.module(self.network)] if self.network in networks.names() else []
-
-    rehearses: ClassVar[bool] = False
 
     def __post_init__(self):
         if not 1 <= self.n_step <= self.max_n_step:

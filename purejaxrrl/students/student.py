@@ -277,9 +277,13 @@ def module_student(
     return Student(init, apply, td_loss, optimiser, looks_ahead=double)
 
 
-def check_contradicts_nothing(student: Student, settings: Any) -> None:
+def check_follows(student: Student, settings: Any) -> None:
     """Raises ValueError where settings ask for what a student that was given does not do."""
+    is_described = student.network is not None
     asked = {
+        "head": settings.head != "q_values" and not is_described,
+        "dueling": settings.dueling and not is_described,
+        "noisy": settings.noisy and not is_described,
         "double": settings.double and not student.looks_ahead,
         "optimiser": settings.optimiser != "adam" and student.optimiser is adam,
         "td_error": settings.td_error != "huber" and student.td_loss is q_learning,

@@ -98,7 +98,7 @@ def test_the_best_of_several_episodes_is_shown_until_it_ends():
     np.testing.assert_allclose(scores, drawn.max() * np.arange(3), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("frames", "milliseconds"), [(4, 60), (1, 10)])
+@pytest.mark.parametrize(("frames", "milliseconds"), [(4, 70), (1, 20)])
 def test_a_picture_is_shown_for_as_long_as_its_frames_take(frames, milliseconds, tmp_path):
     """GIFs count hundredths of a second."""
     shown = np.stack([np.full((20, 160), number, np.uint8) for number in range(3)])

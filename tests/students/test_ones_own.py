@@ -308,6 +308,9 @@ def test_what_does_not_fit_the_environment_is_refused_before_compilation(case):
         ({"double": True}, {"double": True}),
         ({"td_error": "squared"}, {"squared": True}),
         ({"optimiser": "rmsprop"}, {"optimiser": student.rmsprop}),
+        ({"head": "c51"}, None),
+        ({"dueling": True}, None),
+        ({"noisy": True}, None),
     ],
 )
 def test_settings_that_a_student_of_ones_own_does_not_follow_are_refused(asked, given):
@@ -316,7 +319,8 @@ def test_settings_that_a_student_of_ones_own_does_not_follow_are_refused(asked, 
     settings = DQN(**TINY, **asked)
     with pytest.raises(ValueError, match=f"{name} is .*, but the student that was given has its own"):
         qdagger.program(settings, ENVIRONMENT, student=LINEAR)
-    qdagger.program(settings, ENVIRONMENT, student=student.module_student(Linear(3), (2,), **given))
+    if given:
+        qdagger.program(settings, ENVIRONMENT, student=student.module_student(Linear(3), (2,), **given))
 
 
 def test_a_module_is_trained_by_the_squared_error_where_that_is_asked_for():

@@ -188,7 +188,10 @@ def test_where_lambda_came_to_0_is_told_and_whether_it_rose_again(tmp_path):
     courses = {"qdagger": [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.2, 0.0, 0.0]], "tabula_rasa": [[0.0] * 3] * 3}
     write(tmp_path, "breakout", coefficients=courses)
     table = report.markdown(written.load(tmp_path)).split("| lambda first 0 after agent steps, median |")[1]
-    assert table.splitlines()[2:4] == ["| QDAGGER | 2,000; rose again in 1 of 3 | never |", ""]
+    assert table.splitlines()[2:4] == ["| QDAGGER | 2,000; rose again in 1 of 3 | in 1 of 3 runs |", ""]
+    assert report._weaned(np.zeros((2, 3), bool), np.arange(3)) == "never"
+    half = np.array([[True, False], [False, False]])
+    assert report._weaned(half, np.arange(2)) == "in 1 of 2 runs; rose again in 1 of 2"
 
 
 def test_figures_are_drawn_from_the_files_alone(folder):

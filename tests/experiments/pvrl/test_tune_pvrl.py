@@ -196,7 +196,7 @@ def test_the_plan_counts_the_students():
         ({"methods": (), "rules": ()}, "methods and rules are empty"),
         ({"last": 11}, "last is 11; it must lie between 1 and 10"),
         ({"methods": ("qdager",)}, "unknown method 'qdager'; the nearest are qdagger"),
-        ({"rule_games": ("atari/breakout",)}, "atari/breakout is Atari's; settings are searched on MinAtar"),
+        ({"rule_games": ("atari/breakout",)}, "atari/breakout is an Atari game; settings are searched on MinAtar only"),
         ({"rules": ("qdagger",)}, "rules is .*'qdagger' is none of qdagger_bound"),
     ],
 )
