@@ -20,6 +20,8 @@ if not _IS_WORKER:  # before JAX is imported; for the workers, and for the proce
         "--xla_cpu_parallel_codegen_split_count=1",
     )
     os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+    # What is tested is the same on a GPU, which the workers would have to share; accelerator.py is for that.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tracing makes many small objects that live; looking among them for garbage as often as Python does takes a seventh of the suite's time.
 gc.set_threshold(50_000, 20, 100)
 

@@ -18,6 +18,7 @@ from purejaxrrl.errors import UserError
 from purejaxrrl.files import lock
 
 _PROBE_BYTES = 4096
+_FILE_MANAGERS = (".DS_Store", ".directory", "Thumbs.db", "desktop.ini")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -73,6 +74,12 @@ def _nearest(path: Path) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         return _nearest(path.parent)
     return path
+
+
+def names(folder: Path) -> set[str]:
+    """What is in a folder, but for what file managers leave where somebody looked. Raises OSError where it is none."""
+    found = {entry.name for entry in folder.iterdir()}
+    return {name for name in found if name not in _FILE_MANAGERS and not name.startswith("._")}
 
 
 def make_folder(path: Path) -> None:

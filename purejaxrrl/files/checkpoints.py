@@ -209,7 +209,7 @@ def _by_name(tree: Any) -> dict[str, Any]:
 def _check_replaceable(path: Path) -> None:
     """Raises CheckpointError where saving would remove somebody's own files."""
     try:
-        others = sorted({entry.name for entry in path.iterdir()} - {_ABOUT, _ARRAYS})
+        others = sorted(atomic.names(path) - {_ABOUT, _ARRAYS})
     except FileNotFoundError:
         return
     except NotADirectoryError:

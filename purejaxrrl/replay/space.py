@@ -6,11 +6,11 @@ from typing import Any
 
 import jax
 
+from purejaxrrl import control_groups
 from purejaxrrl.errors import UserError
 from purejaxrrl.replay.ring import ReplayMemory
 
 _MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def size(tree: Any) -> int:
@@ -85,7 +85,7 @@ def _bytes_of_a_transition(memory: ReplayMemory) -> int:
 
 def available_to_the_process() -> int | None:
     """Bytes of the machine's memory; None where that cannot be known."""
-    found = [_available_to_the_machine(), _left_to_the_group()]
+    found = [_available_to_the_machine(), control_groups.memory_left()]
     return min((bytes for bytes in found if bytes is not None), default=None)
 
 
@@ -95,20 +95,3 @@ def _available_to_the_machine() -> int | None:
     except OSError:  # no Linux
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _left_to_the_group() -> int | None:
-    try:
-        limit, current = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):  # no group, or no limit: "max"
-        return None
-    return limit - max(current - _cached_for_the_group(), 0)
-
-
-def _cached_for_the_group() -> int:
-    """What the group is charged for files that were read or written, which the kernel gives back where memory is asked for."""
-    try:
-        lines = (_CGROUP / "memory.stat").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("active_file ", "inactive_file ")))

@@ -38,6 +38,9 @@ def user_errors(afterwards: str = "") -> Iterator[None]:
       afterwards: what is true of a program that was stopped or ran out of disk, whenever that was. Unless given, that a
         training goes on with --resume, which `RunFolder` notes on the error, or else that there is no checkpoint yet.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what a terminal cannot show is no reason to end
+            stream.reconfigure(errors="replace")
     try:
         yield
     except UserError as error:

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from purejaxrrl import control_groups
+
 _AXIS = ("runs",)
 _MOST_ABREAST, _FEWEST_ABREAST = 10, 4
 """How many of its runs a CPU device, most often a core, advances together: the parameters, moments and gradients of more do not fit its
@@ -18,7 +20,7 @@ caches."""
 
 
 def use_cores() -> None:
-    """Makes each CPU core a device, so that `over_runs` gives every core its share of the runs.
+    """Makes each CPU core that the process may use a device, so that `over_runs` gives every core its share of the runs.
 
     On one device XLA spreads only the large matrix products over the cores, and everything else runs on one of them.
 
@@ -28,6 +30,7 @@ def use_cores() -> None:
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "") or jax.config.jax_num_cpu_devices > 0:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = min(cores, control_groups.processors() or cores)
     with contextlib.suppress(RuntimeError):  # the backends have started
         jax.config.update("jax_num_cpu_devices", cores)
 
@@ -140,6 +143,12 @@ def spread(tree: Any, num_runs: int) -> Any:
     if len(devices) == 1:
         return jax.tree.map(lambda leaf: jax.device_put(leaf, devices[0]) if _is_on_several(leaf) else leaf, tree)
     return jax.device_put(tree, NamedSharding(Mesh(devices, _AXIS), PartitionSpec(*_AXIS)))
+
+
+def copied(tree: Any, num_runs: int) -> Any:
+    """Arrays that all runs share, once on each device that `over_runs` has for so many runs: it would copy them there at every call."""
+    devices = devices_for(num_runs)
+    return tree if len(devices) == 1 else jax.device_put(tree, NamedSharding(Mesh(devices, _AXIS), PartitionSpec()))
 
 
 def _is_on_several(leaf: Any) -> bool:

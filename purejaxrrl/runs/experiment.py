@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,7 +111,9 @@ def prepare(
     check_output(options)
     teacher = load_teacher(options)
     environment = make(options)
-    teacher = fitted(options, teacher, environment, settings.evaluation_epsilon)
+    before = run_folder.read_identity(_folder(options, {"program": name, "environment": environment.name})) or {}
+    scores = before.get("teacher") if options.resume else None
+    teacher = fitted(options, teacher, environment, settings.evaluation_epsilon, scores)
     student = described(settings, environment, environment.default_params)
     num_runs = len(runs) or options.seeds
     memory.check_runs(settings, environment, student, num_runs)
@@ -156,8 +158,18 @@ def load_teacher(options: Options) -> teachers.Teacher:
     return teacher
 
 
-def fitted(options: Options, teacher: teachers.Teacher, environment: Environment, epsilon: float) -> teachers.Teacher:
+def fitted(
+    options: Options,
+    teacher: teachers.Teacher,
+    environment: Environment,
+    epsilon: float,
+    before: Mapping[str, Any] | None = None,
+) -> teachers.Teacher:
     """The teacher, scored anew where the environment has other options than its card's, or it is to press FIRE.
+
+    Args:
+      before: what the run that is resumed says of its teacher, whose scores are taken where it is this one: played again on another
+        machine they might round otherwise.
 
     Raises UserError where it is none for the environment.
     """
@@ -165,6 +177,14 @@ def fitted(options: Options, teacher: teachers.Teacher, environment: Environment
     differs = teachers.preprocessing.differences(teacher.card.environment_options, environment)
     if not differs and not options.teacher_fires:
         return teacher
+    if before and (before["sha256"], before["evaluation_episodes"]) == (
+        teacher.fingerprint(),
+        options.scoring_episodes,
+    ):
+        scores = {name: before[name] for name in ("score", "random_score", "evaluation_episodes")}
+        errors = {"score_error": None, "random_score_error": None}
+        card = dataclasses.replace(teacher.card, **scores, **errors, environment_options=options_of(environment))
+        return dataclasses.replace(teacher, card=card)
     print(f"scoring the teacher and the random policy anew in {options.scoring_episodes} episodes of this environment")
     key = streams.root(0, Purpose.CARD)
     teacher = teachers.scored_anew(key, teacher, environment, epsilon=epsilon, episodes=options.scoring_episodes)
@@ -259,7 +279,7 @@ def _as_many(options: Options, settings: QDagger, data: datasets.Dataset, folder
 
 def _is_there(folder: Path) -> bool:
     """An empty folder is none."""
-    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+    return folder.exists() and not (folder.is_dir() and not atomic.names(folder))
 
 
 def _data_folder(options: Options, settings: QDagger, environment: Environment, teacher: teachers.Teacher) -> Path:

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from purejaxrrl.files import documents, lock, validation
+from purejaxrrl.files import atomic, documents, lock, validation
 from purejaxrrl.files.atomic import make_folder, write_text
 from purejaxrrl.runs import checkpoints
 from purejaxrrl.runs import identity as identities
@@ -204,7 +204,7 @@ def read_identity(path: str | os.PathLike) -> dict[str, Any] | None:
         raise RunError(f"{path} is a link to {os.readlink(path)}, which does not exist; give another --output")
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file; give another --output")
-    names = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    names = atomic.names(path) if path.exists() else set()
     if not names - {lock.NAME, f".{_CONFIG}.partial"}:
         return None
     if _CONFIG not in names:

@@ -115,6 +115,11 @@ class _Runs:
         self._online_keys = jax.vmap(lambda key: stream(key, Purpose.ONLINE))(self._keys)
         self._settings = stack([settings[place] for place in self._places])
         self._ring = data.ring if data else None
+        rehearsed = self._ring if program.settings.rehearses else None
+        self._offline_data = (
+            devices.copied(self._ring, len(self._learning)) if program.settings.offline_iterations else None
+        )
+        self._online_data = devices.copied(rehearsed, len(self._places))
         self._learners = len(learners)
         bind = functools.partial
         self._init = devices.over_runs(bind(qdagger.init, program), len(self._places), (True, True))
@@ -155,7 +160,8 @@ class _Runs:
     def _check_space(self, shapes: qdagger.State) -> None:
         """Raises ValueError where the states do not fit the devices' memory."""
         used = len(devices.devices_for(len(self._places)))
-        beside = space.size(shapes._replace(ring=None))
+        copies = space.size((self._offline_data, self._online_data)) * (used - 1)
+        beside = space.size(shapes._replace(ring=None)) + copies
         available = replay.available_bytes(used)
         replay.check_space(self._program.memory, len(self._places), beside, available, used)
 
@@ -172,12 +178,12 @@ class _Runs:
             # The student's own replay has no part in it, and may be too large to have twice.
             parts = state._replace(ring=None), self._offline_keys, self._settings
             learning = [_placed(part, self._learning) for part in parts]
-            learned, metrics = self._offline(*learning, self._ring, jnp.int32(index))
+            # Gathering what devices have that are not done would have the first wait for the last, which XLA gives up after a while.
+            learned, metrics = jax.block_until_ready(self._offline(*learning, self._offline_data, jnp.int32(index)))
             everybody = _placed(learned, [self._learner_of[place] for place in self._places])
             state, metrics = everybody._replace(ring=state.ring), _take(metrics, self._learner_of)
         else:
-            rehearsed = self._ring if self._program.settings.rehearses else None
-            state, metrics = self._online(state, self._online_keys, self._settings, rehearsed, jnp.int32(index))
+            state, metrics = self._online(state, self._online_keys, self._settings, self._online_data, jnp.int32(index))
         return state, _first(jax.block_until_ready(metrics), self._number)
 
 

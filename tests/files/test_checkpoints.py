@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from purejaxrrl.files import atomic, checkpoints, documents
+from purejaxrrl.files import atomic, cache, checkpoints, documents
 from purejaxrrl.files.checkpoints import CheckpointError
 
 KIND, REMEDY = "test", "do it again"
@@ -379,3 +379,20 @@ def test_programs_that_save_the_same_take_turns(tmp_path):
         list(writers.map(write, range(3)))
     assert (tmp_path / "it" / "writer").read_text() == (tmp_path / "it" / "number").read_text()
     assert (tmp_path / "it" / "number").read_text().endswith(" 39") and os.listdir(tmp_path) == ["it"]
+
+
+def test_a_file_managers_file_is_nobodys(tmp_path):
+    checkpoints.save(tmp_path / "student", {"weights": np.zeros(3)}, {"kind": "test"})
+    (tmp_path / "student" / ".DS_Store").write_text("Finder")
+    checkpoints.save(tmp_path / "student", {"weights": np.ones(3)}, {"kind": "test"})
+    assert atomic.names(tmp_path / "student") == {"about.json", "arrays"}
+
+
+def test_a_user_without_a_home_has_a_cache(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("PUREJAXRRL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cache.Path, "home", homeless)
+    assert str(os.getuid()) in str(cache.folder("atari")) and cache.folder("atari").name == "atari"

@@ -57,16 +57,10 @@ def test_what_is_there_is_known_and_less_than_a_control_group_allows(monkeypatch
     assert found is None or 10**7 < found < 10**14
     (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    4000 kB\n")
     monkeypatch.setattr(space, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(space, "_CGROUP", tmp_path)
-    assert replay.available_bytes() == 4000 * 1024
-    (tmp_path / "memory.current").write_text("1000\n")
-    for limit, expected in (("max", 4000 * 1024), ("3000", 2000), ("9999999", 4000 * 1024)):
-        (tmp_path / "memory.max").write_text(f"{limit}\n")
+    for left, expected in ((None, 4000 * 1024), (2000, 2000), (9999999, 4000 * 1024)):
+        monkeypatch.setattr(space.control_groups, "memory_left", lambda left=left: left)
         assert replay.available_bytes() == expected
-    (tmp_path / "memory.max").write_text("3000\n")
-    (tmp_path / "memory.stat").write_text("anon 100\nfile 900\ninactive_file 600\nactive_file 200\n")
-    assert replay.available_bytes() == 2800  # files' pages are given back where memory is asked for
+    monkeypatch.setattr(space.control_groups, "memory_left", lambda: None)
     monkeypatch.setattr(space, "_MEMINFO", tmp_path / "none")
-    monkeypatch.setattr(space, "_CGROUP", tmp_path / "none")
     assert replay.available_bytes() is None
     replay.check_space(pixels(1_000_000))

@@ -1,4 +1,6 @@
 import errno
+import io
+import sys
 
 import jax.numpy as jnp
 import pytest
@@ -215,3 +217,12 @@ def test_a_description_is_wrapped_but_for_its_examples():
         "Trains a student that learns\nfrom its teacher.\n\n    python train.py --batch-size 64 --resume --limit 9\n\n"
         "Then it stops."
     )
+
+
+def test_what_a_terminal_cannot_show_ends_no_program(monkeypatch):
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", shown)
+    with command_line.user_errors():
+        print("QDagger, t₀ at the end")
+    shown.flush()
+    assert shown.buffer.getvalue() == b"QDagger, t? at the end\n"

@@ -162,6 +162,15 @@ def test_a_shared_offline_phase_on_many_devices(count):
     assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout + done.stderr
 
 
+def test_the_teachers_data_count_once_a_device(tmp_path, monkeypatch):
+    """A number here; each of four states beside its ring is two."""
+    asked = []
+    monkeypatch.setattr(training.replay, "check_space", lambda *given: asked.append(given))
+    train(tmp_path / "run", [settings(float(number)) for number in range(4)], seeds=range(4))
+    (_, rings, beside, _, used) = asked[0]
+    assert (rings, beside, used) == (4, 4 * 8 + (used - 1) * 4, len(devices.devices_for(4)))
+
+
 def test_both_phases_of_many_runs_are_taken_in_turn(tmp_path, monkeypatch):
     taken, in_turn = [], devices._in_turn
     monkeypatch.setattr(

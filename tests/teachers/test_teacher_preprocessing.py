@@ -148,7 +148,13 @@ def test_a_teacher_that_is_to_press_fire_is_scored_so(make, monkeypatch):
     )
     for fires, score in ((False, 2.0), (True, 7.0)):
         options = experiment.Options(teacher="somewhere", teacher_fires=fires)
-        assert experiment.fitted(options, idle_teacher(environment), environment, 0.0).card.score == score
+        teacher = idle_teacher(environment)
+        assert experiment.fitted(options, teacher, environment, 0.0).card.score == score
+    # A run that is resumed has the scores that it began with.
+    before = {"sha256": teacher.fingerprint(), "score": 7.5, "random_score": 0.5, "evaluation_episodes": 100}
+    options = experiment.Options(teacher="somewhere", teacher_fires=True, scoring_episodes=100)
+    for change, score in (({}, 7.5), ({"sha256": "another"}, 7.0), ({"evaluation_episodes": 99}, 7.0)):
+        assert experiment.fitted(options, teacher, environment, 0.0, before | change).card.score == score
 
 
 def test_fire_is_pressed_while_a_teacher_is_scored(make):

@@ -114,4 +114,5 @@ def column_weights(pressures: np.ndarray) -> np.ndarray:
 def at_pressure(column: jax.Array, pressure: jax.Array) -> jax.Array:
     """The forecast, m/s `[2]`, at a pressure (Pa) of a column `[10, 2]`."""
     place = (_single(jnp.clip(pressure, LOWEST, HIGHEST)) - LOWEST) / _PRESSURE_STEP
-    return jnp.maximum(0.0, 1.0 - jnp.abs(place - jnp.arange(PRESSURES))) @ column
+    weights = jnp.maximum(0.0, 1.0 - jnp.abs(place - jnp.arange(PRESSURES)))
+    return jnp.matmul(weights, column, precision=jax.lax.Precision.HIGHEST)

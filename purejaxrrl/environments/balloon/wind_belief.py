@@ -77,8 +77,8 @@ def _replace_in_inverse(inverse, place, row, fresh):
     inverse = jnp.where(fresh, jnp.eye(RING, dtype=row.dtype), inverse)
     leaving = jnp.where(place[:, None], inverse, 0.0).sum(0)
     pivot = jnp.where(place, leaving, 0.0).sum()
-    product = jnp.where(place, 0.0, inverse @ row - leaving * (leaving @ row) / pivot)
-    schur = VARIANCE + NOISE - row @ product
+    product = jnp.where(place, 0.0, _product(inverse, row) - leaving * _product(leaving, row) / pivot)
+    schur = VARIANCE + NOISE - _product(row, product)
     joining = jnp.where(place, -1.0, product)
     kept = inverse - leaving[:, None] * (leaving / pivot)
     kept = jnp.where(place[:, None] | place, 0.0, kept)
@@ -140,4 +140,5 @@ def _inverse_root(block: jax.Array) -> jax.Array:
 
 
 def _product(left: jax.Array, right: jax.Array) -> jax.Array:
+    """Of a difference of such products little is left: accelerators are not to round their factors."""
     return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)

@@ -216,6 +216,19 @@ def test_the_belief_is_a_dense_solves_but_for_rounding(method, mean_bound, varia
 
 
 @pytest.mark.parametrize("method", wind_belief.METHODS)
+def test_accelerators_do_not_round_the_factors_of_products(method):
+    """As they do by default, to 10 or 7 bits: the belief's are differences of which little is left."""
+    belief, place = wind_belief.empty(jnp.float32), jnp.ones(4)
+    programs = (
+        jax.jit(lambda belief: wind_belief.observe(belief, place, jnp.ones(2), method)).lower(belief),
+        jax.jit(lambda belief: wind_belief.query(belief, place, jnp.linspace(5e3, 1.4e4, 9), method)).lower(belief),
+        jax.jit(wind.at_pressure).lower(jnp.ones((10, 2)), jnp.float32(6e3)),
+    )
+    products = [line for program in programs for line in program.as_text().splitlines() if "dot_general" in line]
+    assert len(products) >= 3 and all("precision = [HIGHEST, HIGHEST]" in line for line in products), products
+
+
+@pytest.mark.parametrize("method", wind_belief.METHODS)
 def test_lapack_has_no_part_in_the_belief(method):
     """Its kernels for batches can stop a machine of two cores for good (jaxlib 0.10)."""
     beliefs = jax.tree.map(lambda leaf: jnp.stack([leaf] * 8), wind_belief.empty(jnp.float32))
