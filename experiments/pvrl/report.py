@@ -11,6 +11,9 @@ from results import Results, label
 from purejaxrrl.environments import minatar
 from purejaxrrl.evaluation import statistics
 
+_LAST = 3
+"""Evaluations whose mean is less noisy than the last one alone."""
+
 
 def markdown(results: Results) -> str:
     """Final scores by game and together, differences of pairs, scores and lambda over training, and the checksums of what they were made with."""
@@ -81,8 +84,8 @@ def _subsets_table(results: Results) -> str:
     return _table(["IQM", *subsets], rows)
 
 
-def _difference(results: Results, method: str, other: str, games: Sequence[str]) -> str:
-    difference, low, high = statistics.paired_difference(*results.pairs(method, other, games))
+def _difference(results: Results, method: str, other: str, games: Sequence[str], evaluations: int = 1) -> str:
+    difference, low, high = statistics.paired_difference(*results.pairs(method, other, games, evaluations))
     return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
@@ -91,11 +94,13 @@ def _differences_table(results: Results, reference: str) -> str:
     if reference not in results.methods or not others:
         return ""
     columns = {game: [game] for game in results.games} | _subsets(results)
-    rows = [
-        [results.titles[method], *(_difference(results, reference, method, games) for games in columns.values())]
-        for method in others
-    ]
-    return _table([f"{results.titles[reference]} minus", *columns], rows)
+    longer = {"all, the last three": _LAST, "all, every evaluation": len(results.agent_steps)}
+    rows = []
+    for method in others:
+        cells = [_difference(results, reference, method, games) for games in columns.values()]
+        cells += [_difference(results, reference, method, results.games, number) for number in longer.values()]
+        rows.append([results.titles[method], *cells])
+    return _table([f"{results.titles[reference]} minus", *columns, *longer], rows)
 
 
 def _primary(results: Results) -> str:
@@ -109,11 +114,14 @@ def _primary(results: Results) -> str:
     text = (
         f"Primary comparison: {results.titles[ours]} minus {results.titles[papers]}, all {len(results.games)} games: "
         f"{_difference(results, ours, papers, results.games)}. The difference of means, which leaves no run out: {mean:+.2f} ({low:+.2f} to "
-        f"{high:+.2f}); of {pair[0].size} pairs {np.sum(pair[0] > pair[1])} are above 0 and {np.sum(pair[0] < pair[1])} below."
+        f"{high:+.2f}); of {pair[0].size} pairs {np.sum(pair[0] > pair[1])} are above 0 and {np.sum(pair[0] < pair[1])} below. "
+        f"In the mean of the last three evaluations: {_difference(results, ours, papers, results.games, _LAST)}."
     )
     if methods.CONTROL in results.methods:
         alone = _difference(results, ours, methods.CONTROL, results.games)
-        text += f" Minus {results.titles[methods.CONTROL]}, from which it differs in that lambda may rise again, and the rate with it: {alone}."
+        longer = _difference(results, ours, methods.CONTROL, results.games, _LAST)
+        text += f" Minus {results.titles[methods.CONTROL]}, from which it differs in that lambda may rise again, and the rate with it: {alone}; "
+        text += f"in the mean of the last three: {longer}."
     return text
 
 
@@ -124,7 +132,7 @@ def _course_table(results: Results) -> str:
         offline, online = results.offline_scores(method), results.scores(method)
         cells = ["" if offline is None else f"{statistics.interquartile_mean(offline):.2f}"]
         cells += [f"{statistics.interquartile_mean(scores):.2f}" for scores in np.moveaxis(online, -1, 0)]
-        rows.append([results.titles[method], *cells, _cell(online[..., -3:].mean(-1))])
+        rows.append([results.titles[method], *cells, _cell(online[..., -_LAST:].mean(-1))])
     steps = [f"{steps:,.0f}" for steps in results.agent_steps]
     return _table(["IQM, all games, after agent steps", "0, offline", *steps, "mean of the last three"], rows)
 

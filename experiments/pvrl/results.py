@@ -84,8 +84,10 @@ class Results:
         found = self.runs[game][method]
         return np.stack([found[seed].coefficients[found[seed].agent_steps > 0] for seed in sorted(found)])
 
-    def pairs(self, method: str, other: str, games: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Last scores of two methods, `[seeds, games]` each, a row's entries of one game being of the same seed.
+    def pairs(
+        self, method: str, other: str, games: Sequence[str], evaluations: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of two methods, means of so many last evaluations, `[seeds, games]` each, a row's entries of one game being of the same seed.
 
         Only seeds that both have count; of games with more of them than others, the first ones.
 
@@ -97,9 +99,8 @@ class Results:
             raise ResultsError(f"{method} and {other} have no seed in common in some game of {', '.join(games)}")
 
         def last(name: str) -> np.ndarray:
-            return np.array(
-                [[self.runs[game][name][seed].scores[-1] for seed in shared[game][:count]] for game in games]
-            ).T
+            runs = [[self.runs[game][name][seed] for seed in shared[game][:count]] for game in games]
+            return np.array([[run.scores[-evaluations:].mean() for run in each] for each in runs]).T
 
         return last(method), last(other)
 
@@ -225,7 +226,7 @@ def _every(path: Path, resume: bool) -> Iterator[tuple[Path, dict[str, Any], lis
 
     Raises ResultsError where a folder is not as the benchmark writes it.
     """
-    for config in sorted(path.glob("*/*/config.json"), key=lambda config: config.stat().st_mtime):
+    for config in sorted(path.glob("*/*/config.json"), key=lambda config: (config.stat().st_mtime, config)):
         try:
             if not run_folder.metrics_are_whole(config.parent):
                 if resume:

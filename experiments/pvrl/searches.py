@@ -36,6 +36,7 @@ EARLIER = (
     Search("the rate with lambda 1", "all that have two", ("asterix", "breakout"), "100, 101", "c679e99"),
     Search("a coefficient of its own", "all but tabula rasa", LAST_SEARCHED, "100, 101", "c679e99"),
     Search("the rule of weaning", "QDagger with our rules", minatar.GAMES, "100, 101", "c68f05a"),
+    Search("confirmation", "all", minatar.GAMES, "1000 to 1009", "8a1c25b"),
 )  # fmt: skip
 """Seaquest was pgx's game in all up to the second comparison."""
 
