@@ -45,7 +45,7 @@ def learning_curve(rows: Sequence[dict[str, Any]], title: str) -> Figure:
         color=_STUDENT,
         marker="o",
         markersize=3.5,
-        label=f"student, IQM of {counted(scores.shape[1], 'seed')}",
+        label=f"student, IQM of {counted(scores.shape[1], 'seed')}, 95% interval",
     )
     if times[0] < 0:
         axes.axvspan(times[0], 0, color="0.93", zorder=0)

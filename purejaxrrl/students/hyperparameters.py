@@ -230,8 +230,9 @@ def _check_choices(settings: Any) -> None:
     for name, info in type(settings).__pydantic_fields__.items():
         choices, value = info.json_schema_extra["choices"], getattr(settings, name)
         if choices and value not in choices:
-            nearest = difflib.get_close_matches(value, choices, n=2, cutoff=0.6) or choices
-            raise UserError(f"unknown {name.replace('_', ' ')} {value!r}; the nearest are {', '.join(nearest)}")
+            nearest = difflib.get_close_matches(value, choices, n=2, cutoff=0.6)
+            listed = f"the nearest are {', '.join(nearest)}" if nearest else f"there are {', '.join(choices)}"
+            raise UserError(f"unknown {name.replace('_', ' ')} {value!r}; {listed}")
 
 
 def _check_single_precision(settings: Any) -> None:
