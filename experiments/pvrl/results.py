@@ -100,7 +100,9 @@ class Results:
 
         def last(name: str) -> np.ndarray:
             runs = [[self.runs[game][name][seed] for seed in shared[game][:count]] for game in games]
-            return np.array([[run.scores[-evaluations:].mean() for run in each] for each in runs]).T
+            return np.array(
+                [[run.scores[run.agent_steps > 0][-evaluations:].mean() for run in each] for each in runs]
+            ).T
 
         return last(method), last(other)
 

@@ -151,6 +151,13 @@ def test_pairs_are_of_equal_seeds(tmp_path):
         report.markdown(written.load(tmp_path))
 
 
+def test_the_offline_phase_is_no_evaluation_of_pairs(tmp_path):
+    write(tmp_path, "asterix", offline_score=99.0)
+    ours, theirs = written.load(tmp_path).pairs("qdagger", "tabula_rasa", ["asterix"], evaluations=4)
+    np.testing.assert_allclose(ours - theirs, 0.6 * 2 / 3)
+    assert ours.max() < 2
+
+
 def test_the_primary_comparison_is_said_first_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(report.methods, "PRIMARY", METHODS)
     for game in minatar.GAMES[:-1]:
