@@ -115,11 +115,8 @@ class _Runs:
         self._online_keys = jax.vmap(lambda key: stream(key, Purpose.ONLINE))(self._keys)
         self._settings = stack([settings[place] for place in self._places])
         self._ring = data.ring if data else None
-        rehearsed = self._ring if program.settings.rehearses else None
-        self._offline_data = (
-            devices.copied(self._ring, len(self._learning)) if program.settings.offline_iterations else None
-        )
-        self._online_data = devices.copied(rehearsed, len(self._places))
+        self._offline_data = self._ring if program.settings.offline_iterations else None
+        self._online_data = self._ring if program.settings.rehearses else None
         self._learners = len(learners)
         bind = functools.partial
         self._init = devices.over_runs(bind(qdagger.init, program), len(self._places), (True, True))
@@ -151,6 +148,8 @@ class _Runs:
         """How many iterations were done, and the state after them, from the folder or fresh."""
         shapes = jax.eval_shape(self._init, self._keys, self._settings)
         self._check_space(shapes)
+        self._offline_data = devices.copied(self._offline_data, len(self._learning))
+        self._online_data = devices.copied(self._online_data, len(self._places))
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((self._number, *leaf.shape[1:]), leaf.dtype), shapes)
         restored = folder.restore(like._replace(ring=None), like.ring)
         if restored is None:

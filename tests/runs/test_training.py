@@ -164,8 +164,10 @@ def test_a_shared_offline_phase_on_many_devices(count):
 
 def test_the_teachers_data_count_once_a_device(tmp_path, monkeypatch):
     """A number here; each of four states beside its ring is two."""
-    asked = []
+    asked, copied = [], devices.copied
     monkeypatch.setattr(training.replay, "check_space", lambda *given: asked.append(given))
+    # And are copied once it is known that they fit.
+    monkeypatch.setattr(devices, "copied", lambda *given: copied(*given) if asked else pytest.fail("copied too early"))
     train(tmp_path / "run", [settings(float(number)) for number in range(4)], seeds=range(4))
     (_, rings, beside, _, used) = asked[0]
     assert (rings, beside, used) == (4, 4 * 8 + (used - 1) * 4, len(devices.devices_for(4)))

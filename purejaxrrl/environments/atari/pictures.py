@@ -29,7 +29,9 @@ def write_gif(
     captions: Sequence[str] = (),
     frames_per_step: int = 4,
 ) -> None:
-    """Writes pictures at the game's pace to a hundredth of a second (two at least: browsers slow down what is faster), one an agent step, palette indices uint8 [T, height, 160]; a television's pixels are twice as wide as high.
+    """Writes pictures, one an agent step, palette indices uint8 [T, height, 160]; a television's pixels are twice as wide as high.
+
+    They are shown at the game's pace to a hundredth of a second, for two at least: browsers slow down what is faster.
 
     Args:
       palette: uint8 [256, 3].
