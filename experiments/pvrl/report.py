@@ -17,9 +17,10 @@ _LAST = 3
 
 def markdown(results: Results) -> str:
     """Final scores by game and together, differences of pairs, scores and lambda over training, and the checksums of what they were made with."""
-    parts = [_game_table(results), _aggregate_table(results), _subsets_table(results), _primary(results)]
+    primary, weaning = _primary(results), _weaning_table(results)
+    parts = [_game_table(results), _aggregate_table(results), _subsets_table(results), primary]
     parts += [_differences_table(results, reference) for reference in ("qdagger", methods.PRIMARY[0])]
-    parts += [_course_table(results), _weaning_table(results), _notes(results)]
+    parts += [_course_table(results), weaning, _notes(results, bool(primary), bool(weaning))]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -158,19 +159,20 @@ def _weaned(zero: np.ndarray, agent_steps: np.ndarray) -> str:
     return f"{text}; rose again in {rose} of {len(zero)}" if rose else text
 
 
-def _notes(results: Results) -> str:
+def _notes(results: Results, has_primary: bool, has_weaning: bool) -> str:
+    """What is to be known of the tables that there are."""
     count = min(results.seeds(game) for game in results.games)
     lines = [
         f"Teacher-normalised scores after {results.shared['frames']:,} frames: IQM of the seeds, and all games together of "
         f"{count} seeds each, with 95% stratified bootstrap intervals. Differences are of IQMs, of runs of the same seeds: pairs are "
         f"resampled together, for each game apart. What such intervals cover: experiments/pvrl/coverage.py. They are of the seeds alone: "
         f"a game has one teacher, one set of data, and one card, whose error moves all methods' scores of that game together. "
-        + ("Only the primary comparison was" if _primary(results) else "No comparison here was")
+        + ("Only the primary comparison was" if has_primary else "No comparison here was")
         + " chosen before; intervals are not corrected for their number."
     ]
     if "qdagger" in results.methods and len(results.methods) > 1:
         lines.append("P(QDagger is better) is of runs that are not paired, ties half: 0.5 is no difference.")
-    if _weaning_table(results):
+    if has_weaning:
         lines.append(
             "Lambda is read where an iteration ends: that of a run which is weaned at t_0 is 0 in the iteration that ends there."
         )
