@@ -4,7 +4,7 @@
     python experiments/pqn.py --environment minatar/breakout --network minatar_cnn --frames 1e6 --learning-rate 5e-4 --epsilon-end 0.05
 
 Published runs are made with --environment-options sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true. A run
-that was stopped goes on with --resume.
+that was stopped goes on with --resume, and so does one that ended: with more --frames, and --decay-frames as many as it had before.
 """
 
 import functools
@@ -27,7 +27,7 @@ from purejaxrrl.runs import command_line, compilations, devices, experiment, run
 from purejaxrrl.runs import identity as run_identity
 from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
-from purejaxrrl.students.hyperparameters import LARGEST, as_arrays, declare, hyperparameter, option
+from purejaxrrl.students.hyperparameters import LARGEST, as_arrays, declare, derive, hyperparameter, option
 from purejaxrrl.students.losses import chosen
 from purejaxrrl.students.settings import SIDE_BY_SIDE, check_widths
 from purejaxrrl.students.student import check_not_pixels, network_options
@@ -50,6 +50,12 @@ class Options:
         maximum=experiment.MOST_SEEDS,
     )
     frames: int = option(40_960_000, "environment frames of a run, rounded up to whole iterations", minimum=1)
+    decay_frames: int = option(
+        0,
+        "environment frames, rounded up likewise, that --epsilon-fraction is a fraction of and over which --decay-learning-rate lets the rate "
+        "fall; 0: --frames",
+        minimum=0,
+    )
     card_episodes: int = option(
         128, "episodes in which the teacher is scored for its card", minimum=1, maximum=SIDE_BY_SIDE
     )
@@ -57,6 +63,7 @@ class Options:
 
     def __post_init__(self):
         experiment.check_seeds(self.seed, self.seeds)
+        derive(self, decay_frames=self.decay_frames or self.frames)
 
 
 @declare
@@ -96,7 +103,7 @@ class PQN:
         choices=networks.INITIALISERS,
     )
     decay_learning_rate: bool = hyperparameter(
-        False, "let the learning rate fall to 0 over the run, linearly", static=True
+        False, "let the learning rate fall to 0 over --decay-frames, linearly", static=True
     )
     learning_rate: float = hyperparameter(2.5e-4, "learning rate of the optimiser, RAdam", minimum=0)
     max_gradient_norm: float = hyperparameter(10.0, "norm to which gradients are clipped", above=0)
@@ -114,7 +121,7 @@ class PQN:
         0.001, "chance of a random action from the end of its decay on", minimum=0, maximum=1
     )
     epsilon_fraction: float = hyperparameter(
-        0.1, "fraction of the run over which the chance of a random action falls, linearly", minimum=0, maximum=1
+        0.1, "fraction of --decay-frames over which the chance of a random action falls, linearly", minimum=0, maximum=1
     )
 
     def __post_init__(self):
@@ -148,13 +155,14 @@ class PQN:
 
 
 class Program(NamedTuple):
-    """What is compiled for. iterations: of the whole training, over which exploration and, if asked for, the rate fall."""
+    """What is compiled for. iterations: of the whole training. decay_iterations: over which exploration and, if asked for, the rate fall."""
 
     settings: PQN
     environment: Environment
     env_params: Any
     network: networks.Description
     iterations: int
+    decay_iterations: int
 
 
 class State(NamedTuple):
@@ -184,21 +192,33 @@ class Rollout(NamedTuple):
     episodes: chex.Array
 
 
-def make_program(settings: PQN, environment: Environment, frames: int) -> Program:
-    """Raises ValueError where the network does not take the environment's observations, or was not made for them, actions are not
-    discrete, or frames are too many."""
+def make_program(settings: PQN, environment: Environment, frames: int, decay_frames: int | None = None) -> Program:
+    """decay_frames: None for `frames`. Raises ValueError where the network does not take the environment's observations, or was not made
+    for them, actions are not discrete, frames are too many, or the learning rate is 0 before they end."""
     env_params = environment.default_params
     check_discrete(environment, env_params)
     space = environment.observation_space(env_params)
     check_not_pixels(settings.network, space)
     shape = tuple(space.shape)
     network = networks.describe(settings.network, environment.num_actions, shape, **network_options(settings))
+    given = {"frames": frames, "decay_frames": frames if decay_frames is None else decay_frames}
+    iterations = {name: _iterations(settings, environment, name, number) for name, number in given.items()}
+    if settings.decay_learning_rate and iterations["frames"] > iterations["decay_frames"]:
+        raise UserError(
+            f"frames is {frames} and decay_frames {decay_frames}, after which the learning rate is 0 (--decay-learning-rate): "
+            "nothing more would be learned"
+        )
+    return Program(settings, environment, env_params, network, *iterations.values())
+
+
+def _iterations(settings: PQN, environment: Environment, name: str, frames: int) -> int:
+    """How many the frames make up, rounded up."""
     iterations = -(-frames // (settings.iteration_steps * environments.frames_per_step(environment)))
     if iterations * settings.iteration_steps > LARGEST:
         raise UserError(
-            f"frames is {frames}, {iterations} iterations of iteration_steps {settings.iteration_steps}; a run has at most {LARGEST} agent steps"
+            f"{name} is {frames}, {iterations} iterations of iteration_steps {settings.iteration_steps}; a run has at most {LARGEST} agent steps"
         )
-    return Program(settings, environment, env_params, network, iterations)
+    return iterations
 
 
 def optimiser(settings: PQN) -> optax.GradientTransformation:
@@ -296,7 +316,7 @@ def iteration(
 ) -> tuple[State, dict[str, chex.Array]]:
     """Iteration number `index` (int32 scalar, shared by all runs) of a run with that key: the state, and its metrics."""
     settings, shape = as_arrays(settings), program.settings
-    total = program.iterations * shape.iteration_steps
+    total = program.decay_iterations * shape.iteration_steps
 
     def rollout(state, number):
         key_now = jax.random.fold_in(stream(key, Purpose.ONLINE), number)
@@ -329,6 +349,11 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder) -> S
         done, state = restored.iterations, devices.spread(restored.state, options.seeds)
     else:
         done, state = 0, make(keys, settings)
+    if done > program.iterations:
+        iteration_frames = settings.iteration_steps * environments.frames_per_step(program.environment)
+        raise UserError(
+            f"frames is {options.frames}, but the run in {folder.path} has done {done * iteration_frames}; give at least that"
+        )
     updates = settings.updates_per_iteration * options.seeds
     with ProgressBar({"": program.iterations * updates}, {"": done * updates}) as bar:
         for index in range(done, program.iterations):
@@ -375,8 +400,9 @@ def main() -> None:
         options, settings = command_line.parse((Options, PQN), __doc__)
         experiment.check_output(options)
         environment = experiment.make(options)
-        program = make_program(settings, environment, options.frames)
-        identity = run_identity.of_run("pqn", environment.name, experiment.effective(options, settings))
+        program = make_program(settings, environment, options.frames, options.decay_frames)
+        lasting = experiment.effective(options, settings, leave_out=("frames",))  # a run that ended may go on
+        identity = run_identity.of_run("pqn", environment.name, lasting)
         agent_steps = program.iterations * settings.iteration_steps
         frames = agent_steps * environments.frames_per_step(environment)
         asked = f"{options.frames:,} were asked for; an iteration is {frames // program.iterations:,}"

@@ -253,6 +253,30 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_teacher(monkeypatch, tmp_pat
     assert whole.card.algorithm == "PQN" and whole.card.frames == 192
 
 
+def test_a_run_that_ended_goes_on_as_one_that_was_longer_from_the_beginning(monkeypatch, tmp_path, capsys):
+    """Exploration falls throughout the first two of three iterations, in each case."""
+    schedule = {"decay_frames": 128, "epsilon_fraction": 1}
+    run_main(monkeypatch, tmp_path / "whole", frames=192, **schedule)
+    run_main(monkeypatch, tmp_path / "run", frames=128, epsilon_fraction=1)
+    run_main(monkeypatch, tmp_path / "run", "--resume", frames=192, **schedule)
+    whole, longer = (teachers.load(tmp_path / name / "teacher") for name in ("whole", "run"))
+    jax.tree.map(np.testing.assert_array_equal, whole.params, longer.params)
+    assert longer.card.frames == 192 and whole.card.score == longer.card.score
+    epsilon = [float(row["epsilon"]) for row in csv.DictReader((tmp_path / "run" / "metrics.csv").open())]
+    np.testing.assert_allclose(epsilon, [1 - 0.999 * (0 + 1) / 8, 1 - 0.999 * (2 + 3) / 8, 0.001], rtol=1e-5)
+    for frames, message in (
+        ({"frames": 256}, "decay_frames 128 there, 256 now"),
+        (
+            {"frames": 128} | schedule,
+            f"frames is 128, but the run in {tmp_path / 'run'} has done 192; give at least that",
+        ),
+    ):
+        with pytest.raises(SystemExit):
+            run_main(monkeypatch, tmp_path / "run", "--resume", **{"epsilon_fraction": 1} | frames)
+        assert message in capsys.readouterr().err
+    assert teachers.load(tmp_path / "run" / "teacher").card.frames == 192
+
+
 @pytest.mark.parametrize(("frames", "more"), [(10, "; 10 were asked for; an iteration is 64"), (64, "")])
 def test_frames_that_are_rounded_up_are_told(frames, more, monkeypatch, tmp_path, capsys):
     def stop(*_):
@@ -303,6 +327,11 @@ def test_settings_that_cannot_be_are_refused(values, message):
     [
         (["--environment=gymnax/Pendulum-v1"], "Pendulum-v1's actions are a Box"),
         (["--environment=gymnax/CartPole-v1", "--frames=2147483647"], "frames is 2147483647"),
+        (["--environment=gymnax/CartPole-v1", "--decay-frames=2147483647"], "decay_frames is 2147483647"),
+        (
+            ["--environment=gymnax/CartPole-v1", "--frames=200000", "--decay-frames=100000", "--decay-learning-rate"],
+            "frames is 200000 and decay_frames 100000, after which the learning rate is 0",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_moved(arguments, message, monkeypatch, tmp_path, capsys):
