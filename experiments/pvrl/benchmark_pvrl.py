@@ -8,8 +8,8 @@
     python experiments/pvrl/benchmark_pvrl.py --games atari10 --preset paper --output runs/paper  # as the paper, on an accelerator
 
 The methods of a game and their seeds are trained by one program, or a few where one would make methods pay for work that
-they do not do. What is finished is kept: --resume goes on with the rest, and adds games, methods and seeds. On Atari other flags are other
-numbers where they are not given: --games atari/breakout --help says which.
+they do not do. What is finished is kept: --resume goes on with the rest, and adds games, methods, seeds and, by --more-iterations, frames.
+On Atari other flags are other numbers where they are not given: --games atari/breakout --help says which.
 """
 
 import contextlib
@@ -67,6 +67,11 @@ class Config:
     frames: int = option(presets.COMPARED_STEPS, "environment frames that a student plays", minimum=1)
     iterations: int = option(
         10, "number of online iterations among which the frames are divided, an evaluation after each", minimum=1
+    )
+    more_iterations: int = option(
+        0,
+        "further iterations of that length: the methods' schedules end as they do without them, so that --resume extends what is finished",
+        minimum=0,
     )
     data_transitions: int = option(
         0,
@@ -127,6 +132,7 @@ class Config:
         """The settings of one method."""
         agent_steps, suite = self.agent_steps(environment), self.suite
         sizes = presets.sizes(agent_steps, self.iterations, self.target_period)
+        sizes["online_iterations"] += self.more_iterations
         offline = suite.settings.get("offline_iterations", declaration(QDagger, "offline_iterations").default)
         updates = (self.offline_updates or sizes["offline_updates"]) / offline
         sizes["offline_updates"] = max(1, round(updates / self.target_period)) * self.target_period
@@ -148,7 +154,7 @@ class Config:
     @property
     def shared(self) -> dict[str, Any]:
         """The options that all results of a benchmark share. Where the data are is none: their checksum says what they are."""
-        own = {"games", "preset", "methods", "data", "output", "resume", "redraw", "seed", "seeds"}
+        own = {"games", "preset", "methods", "data", "output", "resume", "redraw", "seed", "seeds", "more_iterations"}
         return {name: value for name, value in hyperparameters.as_dict(self).items() if name not in own}
 
 
@@ -209,10 +215,12 @@ class Game:
 
 
 def described(name: str, settings: QDagger) -> dict[str, Any]:
-    """What results say of a method: all of its settings, its terms and other code of its own, and what figures call it."""
+    """What results say of a method: all of its settings but for its length, its terms and other code of its own, and what figures call it."""
+    values = hyperparameters.as_dict(settings)
+    del values["online_iterations"]  # the metrics say it, and a run that ended may go on
     return {
         "title": methods.named(name).title,
-        "settings": hyperparameters.as_dict(settings),
+        "settings": values,
         "terms": settings.code,
     }
 
@@ -268,7 +276,12 @@ def check_games(config: Config) -> None:
         environment = config.environment(game)
         options = config.sources(game, environment)
         teacher = experiment.load_teacher(options)
-        todo = {method for method, _ in missing(config, game)} if config.resume else config.methods
+        if config.resume:
+            runs = missing(config, game)
+            check_extends_whole_programs(config, game, runs)
+            todo = {method for method, _ in runs}
+        else:
+            todo = config.methods
         settings = [config.student(environment, name) for name in config.methods if name in todo]
         for each in {static_part(each): each for each in settings}.values():
             its = student.described(each, environment, environment.default_params)
@@ -283,7 +296,20 @@ def missing(config: Config, game: str) -> set[tuple[str, int]]:
     expected = {method: described(method, config.student(environment, method)) for method in config.methods}
     seeds = range(config.seed, config.seed + config.seeds)
     wanted = {(method, seed) for method in config.methods for seed in seeds}
-    return wanted - written.finished(config.output, game, config.shared, expected)
+    iterations = config.iterations + config.more_iterations
+    return wanted - written.finished(config.output, game, config.shared, expected, iterations)
+
+
+def check_extends_whole_programs(config: Config, game: str, todo: set[tuple[str, int]]) -> None:
+    """Raises UserError where some runs of a program that ended are to go on and others are not: one state has them all."""
+    for names, seeds in written.begun(config.output, game, config.iterations + config.more_iterations):
+        runs = {(name, seed) for name in names for seed in seeds}
+        ended = (names, seeds) not in written.begun(config.output, game, config.iterations)
+        if ended and runs & todo and not runs <= todo:
+            raise UserError(
+                f"more_iterations is {config.more_iterations}, for some runs of a program that trained more of {game}; to extend it give all that it "
+                f"trained: --methods with {','.join(names)}, and seeds {min(seeds)} to {max(seeds)}"
+            )
 
 
 def train_all(config: Config) -> None:
@@ -294,7 +320,9 @@ def train_all(config: Config) -> None:
             continue
         game = Game.load(config, name)
         written.check_sources(config.output, name, game.about())
-        for group, seeds in divided(todo, config.methods, written.begun(config.output, name), game):
+        for group, seeds in divided(
+            todo, config.methods, written.begun(config.output, name, config.iterations + config.more_iterations), game
+        ):
             print(f"\n{name}: {', '.join(group)}; seeds {', '.join(map(str, seeds))}")
             train(config, name, game, group, seeds)
 

@@ -163,7 +163,7 @@ def _notes(results: Results, has_primary: bool, has_weaning: bool) -> str:
     """What is to be known of the tables that there are."""
     count = min(results.seeds(game) for game in results.games)
     lines = [
-        f"Teacher-normalised scores after {results.shared['frames']:,} frames: IQM of the seeds, and all games together of "
+        f"Teacher-normalised scores after {results.frames[-1]:,.0f} frames: IQM of the seeds, and all games together of "
         f"{count} seeds each, with 95% stratified bootstrap intervals. Differences are of IQMs, of runs of the same seeds: pairs are "
         f"resampled together, for each game apart. What such intervals cover: experiments/pvrl/coverage.py. They are of the seeds alone: "
         f"a game has one teacher, one set of data, and one card, whose error moves all methods' scores of that game together. "
@@ -175,6 +175,11 @@ def _notes(results: Results, has_primary: bool, has_weaning: bool) -> str:
     if has_weaning:
         lines.append(
             "Lambda is read where an iteration ends: that of a run which is weaned at t_0 is 0 in the iteration that ends there."
+        )
+    if results.longest > len(results.agent_steps):
+        lines.append(
+            f"Shown are the {len(results.agent_steps)} iterations that all runs have; some have up to {results.longest}, which "
+            "--redraw shows of a game whose runs all have them."
         )
     partial = [method for method in results.titles if method not in results.methods]
     if partial:

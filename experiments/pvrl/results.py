@@ -36,16 +36,28 @@ class Run:
     scores: np.ndarray
     coefficients: np.ndarray
 
+    @property
+    def iterations(self) -> int:
+        """Of the online phase."""
+        return int((self.agent_steps > 0).sum())
+
+    def until(self, iterations: int) -> "Run":
+        """Without later online iterations than so many."""
+        kept = len(self.agent_steps) - self.iterations + iterations
+        return Run(self.agent_steps[:kept], self.scores[:kept], self.coefficients[:kept])
+
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """`runs[game][method][seed]`; `titles[method]`; `about[game]` has teacher_sha256, data_sha256 and the scores of both
-    teacher and random policy; `shared` are the settings of all."""
+    """`runs[game][method][seed]`, all with as many online iterations; `titles[method]`; `about[game]` has teacher_sha256, data_sha256 and the
+    scores of both teacher and random policy; `shared` are the settings of all; `longest`: online iterations of the longest run, which
+    may be more than others have."""
 
     runs: Mapping[str, Mapping[str, Mapping[int, Run]]]
     titles: Mapping[str, str]
     about: Mapping[str, Mapping[str, Any]]
     shared: Mapping[str, Any]
+    longest: int
 
     @property
     def games(self) -> list[str]:
@@ -114,12 +126,12 @@ class Results:
 
     @property
     def frames(self) -> np.ndarray:
-        """Of the student after each online iteration; the last is after all that were asked for."""
-        return self.agent_steps * (self.shared["frames"] / self.agent_steps[-1])
+        """Of the student after each online iteration."""
+        return self.agent_steps * (self.shared["frames"] / self.agent_steps[self.shared["iterations"] - 1])
 
 
 def load(path: str | os.PathLike, games: Sequence[str] | None = None) -> Results:
-    """The finished results in a benchmark's folder, of `games` or of all.
+    """The finished results in a benchmark's folder, of `games` or of all, for as many iterations as each of them has.
 
     Raises:
       ResultsError: there are none, no method has results in all games, or settings, teachers, data, commits or versions differ.
@@ -149,7 +161,16 @@ def load(path: str | os.PathLike, games: Sequence[str] | None = None) -> Results
         titles[method] = using[0][1]["title"]
     order = [method for method in methods.METHODS if method in titles]
     titles = {method: titles[method] for method in [*order, *(method for method in titles if method not in order)]}
-    results = Results(runs, titles, abouts, found[0][1]["shared"])
+    lengths = [
+        run.iterations for of_game in runs.values() for of_method in of_game.values() for run in of_method.values()
+    ]
+    runs = {
+        game: {
+            method: {seed: run.until(min(lengths)) for seed, run in each.items()} for method, each in of_game.items()
+        }
+        for game, of_game in runs.items()
+    }
+    results = Results(runs, titles, abouts, found[0][1]["shared"], max(lengths))
     if not results.methods:
         raise ResultsError(
             f"no method in {path} is finished in all of {', '.join(runs)}; run the benchmark with --resume"
@@ -158,13 +179,18 @@ def load(path: str | os.PathLike, games: Sequence[str] | None = None) -> Results
 
 
 def finished(
-    path: str | os.PathLike, game: str, shared: Mapping[str, Any], described: Mapping[str, Mapping[str, Any]]
+    path: str | os.PathLike,
+    game: str,
+    shared: Mapping[str, Any],
+    described: Mapping[str, Mapping[str, Any]],
+    iterations: int,
 ) -> set[tuple[str, int]]:
     """The (method, seed) of a game that need not be trained again.
 
     Args:
       shared: the options that this run's results share with all others.
       described: the methods of this run, each with all of its `settings` and its `terms`, which hold other code of its own, too.
+      iterations: as many online iterations as they are to have at least.
 
     Raises:
       ResultsError: results there were made with other options or another commit or version, or a method of the same name with other settings or terms.
@@ -180,7 +206,7 @@ def finished(
                     (here, _method(method, _as_read(described[method]))),
                 ]
             )
-            done |= {(method, seed) for each, seed in _runs(rows) if each == method}
+            done |= {(method, seed) for each, seed in _runs(rows) if each == method and _online(rows) >= iterations}
     return done
 
 
@@ -203,22 +229,23 @@ def _as_read(values: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(values))
 
 
-def begun(path: str | os.PathLike, game: str) -> list[tuple[list[str], list[int]]]:
-    """Methods and seeds of each program of a game that was stopped between two checkpoints, as they were put together."""
+def begun(path: str | os.PathLike, game: str, iterations: int) -> list[tuple[list[str], list[int]]]:
+    """Methods and seeds of each program of a game that has fewer online iterations, as they were put together."""
     return [
         (list(about["methods"]), list(about["seeds"]))
         for _, about, rows in _every(Path(path), resume=True)
-        if about["game"] == game and rows and not _is_finished(about, rows)
+        if about["game"] == game and rows and _online(rows) < iterations
     ]
 
 
 def _folders(path: Path, resume: bool = False) -> Iterator[tuple[Path, dict[str, Any], list[dict[str, str]]]]:
-    """As `_every`, of what is finished."""
-    return (each for each in _every(path, resume) if _is_finished(*each[1:]))
+    """As `_every`, of what is finished, whether or not it was then extended."""
+    return (each for each in _every(path, resume) if _online(each[2]) >= each[1]["shared"]["iterations"])
 
 
-def _is_finished(about: Mapping[str, Any], rows: list[dict[str, str]]) -> bool:
-    return len({float(row["agent_steps"]) for row in rows} - {0.0}) == about["shared"]["iterations"]
+def _online(rows: list[dict[str, str]]) -> int:
+    """Online iterations that these metrics have."""
+    return len({float(row["agent_steps"]) for row in rows} - {0.0})
 
 
 def _every(path: Path, resume: bool) -> Iterator[tuple[Path, dict[str, Any], list[dict[str, str]]]]:

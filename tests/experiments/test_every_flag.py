@@ -81,7 +81,7 @@ MAY_PASS = {
     between(1, 16, whole=True): "weaning_evaluations",
     between(0, 9, whole=True): "extensions",
     between(2, 100_000, whole=True): "episodes",
-    NATURAL: "seed longer_frames keep_replay epsilon_hold_steps epsilon_decay_steps evaluation_limit offline_iterations roll_in_steps data_transitions warm_up pictures "
+    NATURAL: "seed longer_frames decay_frames more_iterations keep_replay epsilon_hold_steps epsilon_decay_steps evaluation_limit offline_iterations roll_in_steps data_transitions warm_up pictures "
     "offline_updates online_iterations",
     COUNT: "lanes frames iterations iteration_steps evaluation_steps steps_per_update target_period batch_size "
     "capacity max_n_step n_step weaning_steps weaning_drops weaning_memory roll_in_decay_steps guide_decay_steps last repetitions rollout_steps epochs minibatches",

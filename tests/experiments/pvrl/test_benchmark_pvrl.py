@@ -170,6 +170,24 @@ def test_an_interrupted_benchmark_keeps_what_is_finished_and_ends_the_same(monke
     assert len(after) == len(metrics(whole)) + 2 and set(metrics(whole)) <= set(after)
 
 
+def test_a_finished_benchmark_is_extended_to_what_it_would_have_been(monkeypatch, tmp_path, capsys):
+    """JSRL's roll-ins and exploration end at shares of the frames, which further iterations are not counted in."""
+    options = {"games": "breakout", "methods": "tabula_rasa,jsrl,kickstarting"}
+    run_main(monkeypatch, output="whole", more_iterations=1, **options)
+    run_main(monkeypatch, output="parts", **options)
+    shorter = metrics(tmp_path / "parts")
+    with pytest.raises(SystemExit):
+        run_main(monkeypatch, output="parts", resume=True, more_iterations=1, games="breakout", methods="tabula_rasa")
+    assert "to extend it give all that it trained: --methods with tabula_rasa," in capsys.readouterr().err
+    run_main(monkeypatch, output="parts", resume=True, more_iterations=1, **options)
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+    assert set(shorter) < set(metrics(tmp_path / "parts"))
+    assert "after 960 frames" in (tmp_path / "parts" / "report.md").read_text()
+    before = metrics(tmp_path / "parts")
+    run_main(monkeypatch, output="parts", resume=True, **options)
+    assert metrics(tmp_path / "parts") == before
+
+
 def test_all_methods_of_a_seed_start_from_the_same_student(monkeypatch):
     names = ("tabula_rasa", "rehearsal", "qdagger")
     config = benchmark_pvrl.Config(**SMALL | {"widths": (8,), "methods": names})
@@ -298,7 +316,9 @@ def test_a_comparison_asks_what_was_begun(monkeypatch):
     monkeypatch.setattr(benchmark_pvrl.Game, "load", lambda *_: game)
     monkeypatch.setattr(benchmark_pvrl.Game, "about", lambda _: {})
     monkeypatch.setattr(written, "check_sources", lambda *_: None)
-    monkeypatch.setattr(written, "begun", lambda _, game: [(["dqfd"], [0, 1])] if game == "breakout" else [])
+    monkeypatch.setattr(
+        written, "begun", lambda _, game, iterations: [(["dqfd"], [0, 1])] if game == "breakout" else []
+    )
     monkeypatch.setattr(benchmark_pvrl, "train", lambda config, name, game, *what: trained.append((name, *what)))
     benchmark_pvrl.train_all(config)
     assert [what for name, *what in trained if name == "breakout"] == [[["dqfd"], [0, 1]], [["qdagger"], [0, 1]]]

@@ -57,12 +57,12 @@ def write(
     return path
 
 
-def finished(folder, game, described=None, shared=SHARED, code=CODE):
+def finished(folder, game, described=None, shared=SHARED, code=CODE, iterations=3):
     """What need not be trained again, for a run of that code."""
     described = {method: DESCRIBED for method in METHODS} if described is None else described
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(written, "with_code", lambda identity: identity | code)
-        return written.finished(folder, game, shared, described)
+        return written.finished(folder, game, shared, described, iterations)
 
 
 def final_score(game, method, seed):
@@ -93,8 +93,26 @@ def test_what_was_begun_is_neither_finished_nor_only_announced(folder):
     write(folder, "asterix", ("dagger", "qdagger"), seeds=(3, 4), iterations=1)
     announced = write(folder, "asterix", ("jsrl",), iterations=0) / "metrics.csv"
     announced.write_text(announced.read_text().splitlines()[0] + "\n")
-    assert written.begun(folder, "asterix") == [(["dagger", "qdagger"], [3, 4])]
-    assert written.begun(folder, "breakout") == []
+    assert written.begun(folder, "asterix", 3) == [(["dagger", "qdagger"], [3, 4])]
+    assert written.begun(folder, "breakout", 3) == []
+
+
+def test_results_that_were_extended_are_shown_for_as_long_as_all_are(folder):
+    write(folder, "breakout", ("dqfd",), iterations=5)
+    write(folder, "asterix", ("dqfd",), iterations=4)
+    assert finished(folder, "breakout", {"dqfd": DESCRIBED}, iterations=5) == {("dqfd", seed) for seed in range(3)}
+    assert finished(folder, "asterix", {"dqfd": DESCRIBED, "qdagger": DESCRIBED}, iterations=5) == set()
+    assert written.begun(folder, "asterix", 4) == [(list(METHODS), [0, 1, 2])]
+    results = written.load(folder)
+    np.testing.assert_array_equal(results.frames, [1000, 2000, 3000])
+    np.testing.assert_allclose(results.scores("dqfd")[..., -1], expected("dqfd"))
+    assert "Shown are the 3 iterations that all runs have; some have up to 5" in report.markdown(results)
+    for path in folder.glob("*/tabula_rasa*"):
+        shutil.rmtree(path)
+    results = written.load(folder, ["asterix"])
+    np.testing.assert_array_equal(results.frames, [1000, 2000, 3000, 4000])
+    text = report.markdown(results)
+    assert "after 4,000 frames" in text and "that all runs have" not in text
 
 
 def test_the_reports_numbers_are_rliables(folder):
