@@ -355,6 +355,7 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder) -> S
             f"frames is {options.frames}, but the run in {folder.path} has done {done * iteration_frames}; give at least that"
         )
     updates = settings.updates_per_iteration * options.seeds
+    frames_now = settings.iteration_steps * options.seeds * environments.frames_per_step(program.environment)
     with ProgressBar({"": program.iterations * updates}, {"": done * updates}) as bar:
         for index in range(done, program.iterations):
             bar.begin("", updates, f"iteration {index + 1} of {program.iterations}")
@@ -368,7 +369,7 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder) -> S
                 f"return {float(metrics['mean_return'][ended].mean()):8.2f}" if ended.any() else "no episode ended"
             )
             line = f"iteration {index + 1:3d}  {returns}  td {float(metrics['td_loss'].mean()):.4f}"
-            seconds = bar.advance(line, settings.iteration_steps * options.seeds)
+            seconds = bar.advance(line, frames_now)
             frames = agent_steps * environments.frames_per_step(program.environment)
             for run, seed in enumerate(seeds):
                 values = {name: value[run].item() for name, value in metrics.items()}

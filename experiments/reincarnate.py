@@ -105,8 +105,9 @@ def finish(options: Options, parts: experiment.Experiment, folder: run_folder.Ru
         if fault := teachers.not_above_random(student.card):
             print(f"the student is no teacher for the next run: its {fault}")
         files.append("student" if fault else "student (a teacher for the next run)")
+        first = next(row for row in training.last_rows(folder.rows) if row["seed"] == options.seed)
         key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())
-        note = f"lambda {folder.rows[-1]['lambda']:.2f}"
+        note = f"lambda {first['lambda']:.2f}"
         if plotting.animate(
             folder.path / "student.gif", key, environment, environment.default_params, student, note=note
         ):

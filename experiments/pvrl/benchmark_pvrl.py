@@ -285,7 +285,8 @@ def check_games(config: Config) -> None:
         settings = [config.student(environment, name) for name in config.methods if name in todo]
         for each in {static_part(each): each for each in settings}.values():
             its = student.described(each, environment, environment.default_params)
-            memory.check_runs(each, environment, its, config.seeds)
+            shared = experiment.bytes_of_data(options, each, environment, teacher) if each.needs_data else 0
+            memory.check_runs(each, environment, its, config.seeds, shared)
         if needing := [each for each in settings if each.needs_data]:
             experiment.check_data(options, needing[0], environment, teacher)
 

@@ -44,7 +44,7 @@ def check_space(
       devices: among which the runs are divided.
     """
     available = available_bytes() if available is None else available
-    transition = _bytes_of_a_transition(memory)
+    transition = bytes_of_a_transition(memory)
     asked = rings * memory.capacity * transition
     if available is None or asked + beside <= available:
         return
@@ -72,14 +72,15 @@ def fitting(memory: ReplayMemory, beside: int, available: int, devices: int = 1)
     Args:
       available: bytes of all devices together, which CPU devices share and others have equal parts of.
     """
-    of_a_run = memory.capacity * _bytes_of_a_transition(memory) + beside
+    of_a_run = memory.capacity * bytes_of_a_transition(memory) + beside
     if jax.default_backend() != "cpu":
         return devices * (available // devices // of_a_run)
     fit = available // of_a_run
     return fit if fit < devices else fit - fit % devices
 
 
-def _bytes_of_a_transition(memory: ReplayMemory) -> int:
+def bytes_of_a_transition(memory: ReplayMemory) -> int:
+    """Its share of such a ring."""
     return size(jax.eval_shape(memory.init)) // memory.capacity
 
 

@@ -4,11 +4,12 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from purejaxrrl import control_groups
@@ -145,10 +146,28 @@ def spread(tree: Any, num_runs: int) -> Any:
     return jax.device_put(tree, NamedSharding(Mesh(devices, _AXIS), PartitionSpec(*_AXIS)))
 
 
-def copied(tree: Any, num_runs: int) -> Any:
-    """Arrays that all runs share, once on each device that `over_runs` has for so many runs: it would copy them there at every call."""
-    devices = devices_for(num_runs)
-    return tree if len(devices) == 1 else jax.device_put(tree, NamedSharding(Mesh(devices, _AXIS), PartitionSpec()))
+def copied(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """Arrays that all runs share, on each of the devices that `over_runs` has for them: it would copy them there at every call.
+
+    CPU devices have one memory, and the arrays once in it.
+    """
+    if len(devices) == 1:
+        return tree
+    sharding = NamedSharding(Mesh(devices, _AXIS), PartitionSpec())
+    if copies(devices):
+        return jax.device_put(tree, sharding)
+
+    def everywhere(leaf: jax.Array) -> jax.Array:
+        on_host = np.asarray(leaf)  # which a CPU device takes as it is
+        each = [jax.device_put(on_host, device) for device in devices]
+        return jax.make_array_from_single_device_arrays(leaf.shape, sharding, each)
+
+    return jax.tree.map(everywhere, tree)
+
+
+def copies(devices: Sequence[jax.Device]) -> int:
+    """How many more of an array `copied` makes."""
+    return 0 if devices[0].platform == "cpu" else len(devices) - 1
 
 
 def _is_on_several(leaf: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from purejaxrrl import environments, replay, streams, teachers
 from purejaxrrl.environments.base import Environment, options_of
 from purejaxrrl.errors import UserError
 from purejaxrrl.files import atomic
+from purejaxrrl.replay import space
 from purejaxrrl.runs import identity, memory, run_folder
 from purejaxrrl.streams import Purpose
 from purejaxrrl.students import hyperparameters, qdagger
@@ -97,7 +98,12 @@ class Experiment(NamedTuple):
 
 
 def prepare(
-    name: str, options: Options, settings: QDagger, runs: Sequence[QDagger] = (), leave_out: Sequence[str] = ()
+    name: str,
+    options: Options,
+    settings: QDagger,
+    runs: Sequence[QDagger] = (),
+    leave_out: Sequence[str] = (),
+    announce: Callable[[teachers.Teacher], str] | None = None,
 ) -> Experiment:
     """Everything that runs of those settings need; what is wrong is found before anything is compiled or moved.
 
@@ -105,6 +111,7 @@ def prepare(
       name: the program's.
       runs: the settings of each that is trained side by side; those of all seeds unless given.
       leave_out: hyperparameters in which its runs differ.
+      announce: what is to be printed, of the teacher, before its data are collected, which may take long.
 
     Raises ValueError where something does not fit or cannot be loaded, and OSError where nothing can be written.
     """
@@ -116,11 +123,14 @@ def prepare(
     teacher = fitted(options, teacher, environment, settings.evaluation_epsilon, scores)
     student = described(settings, environment, environment.default_params)
     num_runs = len(runs) or options.seeds
-    memory.check_runs(settings, environment, student, num_runs)
+    of_data = bytes_of_data(options, settings, environment, teacher) if settings.needs_data else 0
+    memory.check_runs(settings, environment, student, num_runs, of_data)
     about = identity.of_run(name, environment.name, effective(options, settings, leave_out, runs), teacher)
     check_resumable(options, about)
     check_stays(options, about)
-    print(memory.described(settings, environment, student, num_runs))
+    print(memory.described(settings, environment, student, num_runs, of_data))
+    if announce:
+        print(announce(teacher))
     data = load_data(options, settings, environment, teacher) if settings.needs_data else None
     program = qdagger.program(settings, environment, teacher, data, student=student)
     return Experiment(environment, teacher, data, program, about)
@@ -231,11 +241,16 @@ def check_data(options: Options, settings: QDagger, environment: Environment, te
         _to_collect(options, settings, environment, folder)
 
 
-def _to_collect(options: Options, settings: QDagger, environment: Environment, folder: Path) -> int:
-    """How many transitions of the teacher are to be collected."""
-    atomic.check_writable(folder)
-    transitions = options.data_transitions or COLLECTED
-    ring = replay.memory_for(
+def bytes_of_data(options: Options, settings: QDagger, environment: Environment, teacher: teachers.Teacher) -> int:
+    """Of the teacher's data, before they are there; 0 where all that a folder holds are asked for, as it is not read yet."""
+    there = _is_there(_data_folder(options, settings, environment, teacher))
+    transitions = options.data_transitions or (0 if there else COLLECTED)
+    return transitions * space.bytes_of_a_transition(_ring_of_data(settings, environment))
+
+
+def _ring_of_data(settings: QDagger, environment: Environment) -> replay.ReplayMemory:
+    """As the teacher's data are kept, of another capacity."""
+    return replay.memory_for(
         environment,
         environment.default_params,
         settings.capacity,
@@ -243,6 +258,13 @@ def _to_collect(options: Options, settings: QDagger, environment: Environment, f
         settings.max_n_step,
         environment.num_actions,
     )
+
+
+def _to_collect(options: Options, settings: QDagger, environment: Environment, folder: Path) -> int:
+    """How many transitions of the teacher are to be collected."""
+    atomic.check_writable(folder)
+    transitions = options.data_transitions or COLLECTED
+    ring = _ring_of_data(settings, environment)
     least = _least_transitions(settings, ring)
     if transitions < least or transitions % ring.num_environments:
         raise UserError(

@@ -30,28 +30,45 @@ def of_run(settings: ValueBased, environment: Environment, student: Student) -> 
     return ring, sum(space.size(jax.eval_shape(function)) for function in made)
 
 
-def most_runs(settings: ValueBased, environment: Environment, student: Student) -> int | None:
-    """How many runs fit the local devices side by side; None where that cannot be known."""
-    available = space.available_bytes(jax.local_device_count())
+def most_runs(settings: ValueBased, environment: Environment, student: Student, shared: int = 0) -> int | None:
+    """How many runs fit the local devices side by side; None where that cannot be known.
+
+    shared: bytes of what they share, the teacher's data, which every device has; CPU devices have it once.
+    """
+    local = jax.local_devices()
+    available = space.available_bytes(len(local))
+    if available is None:
+        return None
     ring, beside = of_run(settings, environment, student)
-    return None if available is None else space.fitting(ring, beside, available, jax.local_device_count())
+    return space.fitting(ring, beside, max(available - shared * (1 + devices.copies(local)), 0), len(local))
 
 
-def check_runs(settings: ValueBased, environment: Environment, student: Student, num_runs: int) -> None:
-    """Raises UserError where that many runs, divided equally among the local devices and filled up with copies, do not fit."""
+def check_runs(
+    settings: ValueBased, environment: Environment, student: Student, num_runs: int, shared: int = 0
+) -> None:
+    """Raises UserError where that many runs, divided equally among the local devices and filled up with copies, do not fit.
+
+    shared: as above.
+    """
     ring, beside = of_run(settings, environment, student)
     places = len(devices.equal_shares(num_runs))
-    used = len(devices.devices_for(places))
-    replay.check_space(ring, places, places * beside, space.available_bytes(used), used)
+    used = devices.devices_for(places)
+    beside = places * beside + shared * (1 + devices.copies(used))
+    replay.check_space(ring, places, beside, space.available_bytes(len(used)), len(used))
 
 
-def described(settings: ValueBased, environment: Environment, student: Student, num_runs: int) -> str:
-    """What the runs take of the local devices' memory, in a line, and how many would fit."""
+def described(settings: ValueBased, environment: Environment, student: Student, num_runs: int, shared: int = 0) -> str:
+    """What the runs take of the local devices' memory, in a line, and how many would fit.
+
+    shared: as above.
+    """
     ring, beside = of_run(settings, environment, student)
     of_ring = space.size(jax.eval_shape(ring.init))
-    each = f"{_mib(of_ring + beside)} ({_mib(of_ring)} of it replay memory)"
-    most = most_runs(settings, environment, student)
-    return f"memory: {counted(num_runs, 'run')} of {each}" + (f"; {most:,} would fit" if most else "")
+    text = f"memory: {counted(num_runs, 'run')} of {_mib(of_ring + beside)} ({_mib(of_ring)} of it replay memory)"
+    if shared:
+        text += f", and {_mib(shared)} of the teacher's data"
+    most = most_runs(settings, environment, student, shared)
+    return text + (f"; {counted(most, 'run')} would fit" if most else "")
 
 
 def _mib(number: int) -> str:

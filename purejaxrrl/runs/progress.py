@@ -16,7 +16,7 @@ _RECENT = 3
 
 
 class ProgressBar:
-    """Counts work in updates of all runs, phase by phase.
+    """Counts work in updates of all runs, phase by phase; in frames where a phase has no updates.
 
         with ProgressBar({"offline": 4_000, "online": 16_000}) as bar:
             bar.begin("offline", 2_000, "offline iteration 1 of 2")
@@ -27,16 +27,16 @@ class ProgressBar:
     pace, up to the iteration's end. Where the output is not a terminal only the lines are printed, each with speed and time left.
 
     Args:
-      total_updates, done_updates: by phase, what all iterations have and what a resumed run has done of it.
+      total, done: work by phase, what all iterations have and what a resumed run has done of it.
     """
 
-    def __init__(self, total_updates: Mapping[str, int], done_updates: Mapping[str, int] | None = None):
-        self._total = dict(total_updates)
-        self._done = dict.fromkeys(self._total, 0) | dict(done_updates or {})
-        # Seconds without compilation, and updates, of each iteration. Every phase has its list: another thread reads them.
+    def __init__(self, total: Mapping[str, int], done: Mapping[str, int] | None = None):
+        self._total = dict(total)
+        self._done = dict.fromkeys(self._total, 0) | dict(done or {})
+        # Seconds without compilation, and work, of each iteration. Every phase has its list: another thread reads them.
         self._paces: dict[str, list[tuple[float, int]]] = {phase: [] for phase in self._total}
         self._expected = 0.0
-        self._phase, self._updates, self._most, self._what = next(iter(self._total)), 0, 0, ""
+        self._phase, self._work, self._most, self._unit, self._what = next(iter(self._total)), 0, 0, "updates", ""
         self._compilations = Compilations()
         self._last, self._compiled = time.perf_counter(), 0.0
         self.console = Console(highlight=False, soft_wrap=True)
@@ -59,24 +59,24 @@ class ProgressBar:
             f"[dim]measured {1 / pace:,.0f} updates/s: {clock(self._left())} left without playing and evaluations[/dim]"
         )
 
-    def begin(self, phase: str, updates: int, what: str, most: int = 0) -> None:
-        """An iteration of so many updates begins; `what` is said of it. most: that one of that phase has."""
-        self._phase, self._updates, self._what, self._most = phase, updates, what, most
+    def begin(self, phase: str, work: int, what: str, most: int = 0, unit: str = "updates") -> None:
+        """An iteration with so much work begins; `what` is said of it. most: the work that one of that phase has. unit: what is counted."""
+        self._phase, self._work, self._what, self._most, self._unit = phase, work, what, most, unit
 
-    def advance(self, line: str, agent_steps: int = 0) -> float:
-        """The iteration has ended, in which all runs together took `agent_steps`. Prints the line; returns its seconds."""
+    def advance(self, line: str, frames: int = 0) -> float:
+        """The iteration has ended, in which all runs together played that many frames. Prints the line; returns its seconds."""
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
         compiled = self._compilations.seconds
         compiling, self._compiled = compiled - self._compiled, compiled
         working = max(seconds - compiling, 1e-9)
-        self._done[self._phase] += self._updates
-        if self._updates and 2 * self._updates >= self._most:  # else what is no update takes most of the time
-            self._paces[self._phase].append((working, self._updates))
-        speeds = {"updates": self._updates, "steps": agent_steps}
+        self._done[self._phase] += self._work
+        if self._work and 2 * self._work >= self._most:  # else what is no work takes most of the time
+            self._paces[self._phase].append((working, self._work))
+        speeds = {self._unit: self._work} | {"frames": frames}
         said = [f"after {clock(compiling)} of compilation"] if compiling >= 1 else []
         said += [f"{number / working:,.0f} {what}/s" for what, number in speeds.items() if number]
-        self._updates, self._what = 0, ""
+        self._work, self._what = 0, ""
         self.console.print(f"{line}  [dim]{', '.join([*said, *self._said_of_time_left()])}[/dim]")
         return seconds
 
@@ -98,18 +98,18 @@ class ProgressBar:
         return [f"{clock(self._left())} left"] if self._pace(self._phase) else []
 
     def _pace(self, phase: str) -> float:
-        """Seconds an update: of the last iterations of that phase, or where it has none yet, of the other's, or as expected."""
+        """Seconds a unit of work: of the last iterations of that phase, or where it has none yet, of the other's, or as expected."""
         paces = self._paces[phase] or [pace for paces in self._paces.values() for pace in paces]
         if not paces:
             return self._expected
-        seconds, updates = map(sum, zip(*paces[-_RECENT:], strict=True))
-        return seconds / updates
+        seconds, work = map(sum, zip(*paces[-_RECENT:], strict=True))
+        return seconds / work
 
     def _guessed(self) -> float:
-        """Updates of the iteration that is going on."""
+        """Work done of the iteration that is going on."""
         working = time.perf_counter() - self._last - (self._compilations.seconds - self._compiled)
         pace = self._pace(self._phase)
-        return min(max(working, 0.0) / pace, self._updates) if pace else 0.0
+        return min(max(working, 0.0) / pace, self._work) if pace else 0.0
 
     def _left(self) -> float:
         """Seconds until the end, without what is still to be compiled."""

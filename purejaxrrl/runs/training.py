@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrrl import replay
+from purejaxrrl.environments.base import frames_per_step
 from purejaxrrl.errors import UserError
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.replay import space
@@ -63,26 +64,25 @@ def run(
         raise UserError(
             f"online_iterations is {program.settings.online_iterations}, but the run in {folder.path} has done {online}; give at least that"
         )
-    updates_in_all = runs.updates_of(phases)
-    if program.settings.online_iterations and not updates_in_all["online"]:
+    if program.settings.online_iterations and not runs.learn_online:
         print(
-            "nothing is learned online: the replay fills (--warm-up) for "
-            f"{program.warm_up_rows * program.settings.num_environments:,} agent steps, and the run has "
+            "nothing is learned online: the warm-up has "
+            f"{program.warm_up_rows * program.settings.num_environments:,} agent steps, and the run "
             f"{program.settings.online_iterations * program.settings.iteration_steps:,}"
         )
-    with ProgressBar(updates_in_all, runs.updates_of(phases[:done])) as bar:
-        if forecast and data and done < len(phases):
-            bar.expect(runs.seconds_per_update(state))
+    with ProgressBar(runs.work_of(phases), runs.work_of(phases[:done])) as bar:
+        if forecast and done < len(phases) and (pace := runs.seconds_per_update(state)):
+            bar.expect(pace)
         for number, (phase, index) in list(enumerate(phases))[done:]:
             iterations = getattr(program.settings, f"{phase}_iterations")
-            updates, most = (runs.updates(phase, each) for each in (index, iterations - 1))
-            bar.begin(phase, updates, f"{phase} iteration {index + 1} of {iterations}", most)
+            (work, unit), (most, _) = (runs.work(phase, each) for each in (index, iterations - 1))
+            bar.begin(phase, work, f"{phase} iteration {index + 1} of {iterations}", most, unit)
             state, metrics = runs.iteration(phase, index, state)
             agent_steps = (index + 1) * program.settings.iteration_steps * (phase == "online")
             losses = {name: value for name, value in metrics.items() if name.endswith("_loss")}
             run_folder.check_finite(labels, f"{phase} iteration {index + 1}", **losses)
-            stepped = agent_steps and len(settings) * program.settings.iteration_steps
-            seconds = bar.advance(_line(phase, index, metrics, updates), stepped)
+            updates = runs.updates(phase, index)
+            seconds = bar.advance(_line(phase, index, metrics, updates), runs.frames(phase))
             folder.rows += rows_of(metrics, labels, phase, index + 1, agent_steps, seconds, updates)
             if after_iteration:
                 after_iteration(agent_steps, state, metrics)
@@ -114,9 +114,10 @@ class _Runs:
         self._offline_keys = jax.vmap(lambda key: stream(key, Purpose.OFFLINE))(self._keys)
         self._online_keys = jax.vmap(lambda key: stream(key, Purpose.ONLINE))(self._keys)
         self._settings = stack([settings[place] for place in self._places])
-        self._ring = data.ring if data else None
-        self._offline_data = self._ring if program.settings.offline_iterations else None
-        self._online_data = self._ring if program.settings.rehearses else None
+        self._data = {
+            "offline": data.ring if data and program.settings.offline_iterations else None,
+            "online": data.ring if data and program.settings.rehearses else None,
+        }
         self._learners = len(learners)
         bind = functools.partial
         self._init = devices.over_runs(bind(qdagger.init, program), len(self._places), (True, True))
@@ -137,38 +138,70 @@ class _Runs:
             return self._learners * self._program.settings.offline_updates
         return self._number * int(qdagger.updates_in(self._program, index))
 
-    def updates_of(self, phases: Sequence[tuple[str, int]]) -> dict[str, int]:
-        """Updates of all runs in these iterations, by phase."""
+    @functools.cached_property
+    def learn_online(self) -> bool:
+        """Whether there are updates online before the end."""
+        return any(self.updates(*each) for each in self.phases() if each[0] == "online")
+
+    def frames(self, phase: str) -> int:
+        """Frames that all runs play in an iteration, its evaluation apart."""
+        if phase == "offline":
+            return 0
+        return self._number * self._program.settings.iteration_steps * frames_per_step(self._program.environment)
+
+    def work(self, phase: str, index: int) -> tuple[int, str]:
+        """What tells the time that an iteration takes, and its unit: the updates of all runs, or where they never learn, their frames."""
+        if phase == "online" and not self.learn_online:
+            return self.frames(phase), "frames"
+        return self.updates(phase, index), "updates"
+
+    def work_of(self, phases: Sequence[tuple[str, int]]) -> dict[str, int]:
+        """Work of all runs in these iterations, by phase."""
         found = {"online": 0} | ({"offline": 0} if self._program.settings.offline_iterations else {})
         for phase, index in phases:
-            found[phase] += self.updates(phase, index)
+            found[phase] += self.work(phase, index)[0]
         return found
 
     def start(self, folder: run_folder.RunFolder) -> tuple[int, qdagger.State]:
         """How many iterations were done, and the state after them, from the folder or fresh."""
         shapes = jax.eval_shape(self._init, self._keys, self._settings)
         self._check_space(shapes)
-        self._offline_data = devices.copied(self._offline_data, len(self._learning))
-        self._online_data = devices.copied(self._online_data, len(self._places))
+        self._place_data()
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((self._number, *leaf.shape[1:]), leaf.dtype), shapes)
         restored = folder.restore(like._replace(ring=None), like.ring)
         if restored is None:
             return 0, self._init(self._keys, self._settings)
         return restored.iterations, _placed(restored.state._replace(ring=restored.ring), self._places)
 
-    def _check_space(self, shapes: qdagger.State) -> None:
-        """Raises ValueError where the states do not fit the devices' memory."""
-        used = len(devices.devices_for(len(self._places)))
-        copies = space.size((self._offline_data, self._online_data)) * (used - 1)
-        beside = space.size(shapes._replace(ring=None)) + copies
-        available = replay.available_bytes(used)
-        replay.check_space(self._program.memory, len(self._places), beside, available, used)
+    def _devices(self) -> dict[str, list[jax.Device]]:
+        """By phase."""
+        return {"offline": devices.devices_for(len(self._learning)), "online": devices.devices_for(len(self._places))}
 
-    def seconds_per_update(self, state: qdagger.State) -> float:
-        """On the teacher's data, an update of every run being as many."""
-        found = forecasts.seconds_of_an_update(
-            self._program, state.learner, self._offline_keys, self._settings, self._ring
-        )
+    def _place_data(self) -> None:
+        """Has the teacher's data on every device that a phase with them runs on, once where both do."""
+        used, copied = self._devices(), {}
+        for phase, ring in self._data.items():
+            if ring is not None:
+                if len(used[phase]) not in copied:
+                    copied[len(used[phase])] = devices.copied(ring, used[phase])
+                self._data[phase] = copied[len(used[phase])]
+
+    def _check_space(self, shapes: qdagger.State) -> None:
+        """Raises ValueError where the states, and the copies of the teacher's data, do not fit the devices' memory."""
+        used = self._devices()
+        needing = {len(used[phase]): (used[phase], ring) for phase, ring in self._data.items() if ring is not None}
+        copies = sum(devices.copies(places) * space.size(ring) for places, ring in needing.values())
+        number = len(used["online"])
+        beside = space.size(shapes._replace(ring=None)) + copies
+        replay.check_space(self._program.memory, len(self._places), beside, replay.available_bytes(number), number)
+
+    def seconds_per_update(self, state: qdagger.State) -> float | None:
+        """On the teacher's data, an update of every run being as many; None where nothing learns from them."""
+        data = next((ring for ring in self._data.values() if ring is not None), None)
+        if data is None:
+            return None
+        data = devices.copied(data, self._devices()["online"])
+        found = forecasts.seconds_of_an_update(self._program, state.learner, self._offline_keys, self._settings, data)
         return found / self._number
 
     def iteration(self, phase: str, index: int, state: qdagger.State) -> tuple[qdagger.State, dict[str, np.ndarray]]:
@@ -178,11 +211,13 @@ class _Runs:
             parts = state._replace(ring=None), self._offline_keys, self._settings
             learning = [_placed(part, self._learning) for part in parts]
             # Gathering what devices have that are not done would have the first wait for the last, which XLA gives up after a while.
-            learned, metrics = jax.block_until_ready(self._offline(*learning, self._offline_data, jnp.int32(index)))
+            learned, metrics = jax.block_until_ready(self._offline(*learning, self._data["offline"], jnp.int32(index)))
             everybody = _placed(learned, [self._learner_of[place] for place in self._places])
             state, metrics = everybody._replace(ring=state.ring), _take(metrics, self._learner_of)
         else:
-            state, metrics = self._online(state, self._online_keys, self._settings, self._online_data, jnp.int32(index))
+            state, metrics = self._online(
+                state, self._online_keys, self._settings, self._data["online"], jnp.int32(index)
+            )
         return state, _first(jax.block_until_ready(metrics), self._number)
 
 
@@ -202,7 +237,7 @@ def _line(phase: str, index: int, metrics: dict[str, np.ndarray], updates: int) 
     shown = {"td_loss": "td", "distillation_loss": "kl"}
     losses = [f"{text} {means[name]:.4f}" for name, text in shown.items() if name in means]
     if not updates:
-        losses = ["no update yet: filling the replay"]
+        losses = ["no update: filling the replay"]
     return "  ".join([f"{phase:>7} {index + 1:2d}", *texts, *losses])
 
 

@@ -69,6 +69,9 @@ donated = jnp.arange(8.0)
 donating = devices.over_runs(lambda value: value + 1, 8, (True,), donate=(0,))
 donated = jax.device_put(donated, donating(jnp.arange(8.0)).sharding)
 donating(donated)
+shared = jnp.arange(12, dtype=jnp.uint8).reshape(3, 4)
+everywhere = devices.copied(shared, devices.devices_for(8))
+adding = devices.over_runs(lambda value, shared: value + shared.sum(), 8, (True, False))
 counts = devices.over_runs(lambda value: value + 1, 8, (True,))
 counted = counts(counts(devices.spread(np.arange(8.0, dtype=np.float32), 8)))
 print(json.dumps({
@@ -77,6 +80,9 @@ print(json.dumps({
     "devices_for": {runs: len(devices.devices_for(runs)) for runs in range(1, 13)},
     "equal_shares": [devices.equal_shares(runs) for runs in (1, 3, 4, 6)],
     "donated": donated.is_deleted(),
+    "places": len({shard.data.unsafe_buffer_pointer() for shard in everywhere.addressable_shards}),
+    "shards": len(everywhere.addressable_shards),
+    "added": [adding(jnp.zeros(8, int), value).tolist() for value in (shared, everywhere)],
     "report": report(8),
     "three": len(devices.over_runs(lambda x: -x, 6, (True,))(jnp.arange(6.0)).sharding.device_set),
 }))
@@ -119,6 +125,11 @@ def test_what_was_restored_needs_no_program_of_its_own(four_devices):
 
 def test_donated_runs_give_their_buffers_on_many_devices(four_devices):
     assert four_devices["donated"]
+
+
+def test_what_runs_share_is_on_all_cpu_devices_but_once_in_memory(four_devices):
+    assert four_devices["shards"] == 4 and four_devices["places"] == 1
+    assert four_devices["added"] == [[66] * 8] * 2
 
 
 def test_runs_on_the_devices_here_are_a_vmap():

@@ -59,8 +59,8 @@ def test_compilation_is_no_part_of_the_pace(clock, capsys):
         bar.begin("online", 200, "online iteration 1 of 5")
         clock.compiles(60)
         clock.works(30)
-        bar.advance("online", agent_steps=600)
-        assert capsys.readouterr().out == "online  after 1:00 of compilation, 7 updates/s, 20 steps/s, 2:00 left\n"
+        bar.advance("online", frames=600)
+        assert capsys.readouterr().out == "online  after 1:00 of compilation, 7 updates/s, 20 frames/s, 2:00 left\n"
 
 
 def test_a_pace_that_was_measured_before_holds_until_an_iteration_has_ended(clock, capsys):
@@ -106,10 +106,18 @@ def test_what_makes_no_update_has_no_pace_of_updates(clock, capsys):
         for updates in (0, 100):
             bar.begin("online", updates, "online iteration")
             clock.works(10)
-            bar.advance("line", agent_steps=400)
-    assert capsys.readouterr().out == "line  40 steps/s\nline  10 updates/s, 40 steps/s, 0:00 left\n"
+            bar.advance("line", frames=400)
+    assert capsys.readouterr().out == "line  40 frames/s\nline  10 updates/s, 40 frames/s, 0:00 left\n"
     with ProgressBar({"online": 0}) as bar:
         assert shown(bar) == ("", 0)
+
+
+def test_a_phase_without_updates_is_counted_in_frames(clock, capsys):
+    with ProgressBar({"online": 800}) as bar:
+        bar.begin("online", 400, "online iteration 1 of 2", unit="frames")
+        clock.works(10)
+        bar.advance("line", frames=400)
+    assert capsys.readouterr().out == "line  40 frames/s, 0:10 left\n"
 
 
 def test_iterations_count_by_their_updates(clock, capsys):

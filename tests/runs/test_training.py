@@ -42,6 +42,7 @@ PROGRAM = SimpleNamespace(
     teacher=None,
     memory=replay.ReplayMemory(100, 2, replay.Plain((), jnp.float32), max_n_step=5),
     warm_up_rows=6,
+    environment=SimpleNamespace(frames_per_step=4),
 )
 DATA = SimpleNamespace(ring=jnp.float32(100.0))
 
@@ -162,15 +163,17 @@ def test_a_shared_offline_phase_on_many_devices(count):
     assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_the_teachers_data_count_once_a_device(tmp_path, monkeypatch):
+@pytest.mark.parametrize("copies", [0, 1])
+def test_the_teachers_data_count_as_often_as_they_are_copied(copies, tmp_path, monkeypatch):
     """A number here; each of four states beside its ring is two."""
     asked, copied = [], devices.copied
     monkeypatch.setattr(training.replay, "check_space", lambda *given: asked.append(given))
+    monkeypatch.setattr(devices, "copies", lambda used: copies)
     # And are copied once it is known that they fit.
     monkeypatch.setattr(devices, "copied", lambda *given: copied(*given) if asked else pytest.fail("copied too early"))
     train(tmp_path / "run", [settings(float(number)) for number in range(4)], seeds=range(4))
     (_, rings, beside, _, used) = asked[0]
-    assert (rings, beside, used) == (4, 4 * 8 + (used - 1) * 4, len(devices.devices_for(4)))
+    assert (rings, beside, used) == (4, 4 * 8 + copies * 4, len(devices.devices_for(4)))
 
 
 def test_both_phases_of_many_runs_are_taken_in_turn(tmp_path, monkeypatch):
@@ -184,6 +187,15 @@ def test_both_phases_of_many_runs_are_taken_in_turn(tmp_path, monkeypatch):
     np.testing.assert_allclose(state.total, [100.0 + 4 * number for number in numbers])
 
 
+def test_what_never_learns_online_is_measured_in_frames(tmp_path, monkeypatch):
+    """Three runs of two iterations, 40 agent steps of 4 frames each; an update every 4 steps that find the ring warm."""
+    totals, made = [], training.ProgressBar
+    monkeypatch.setattr(training, "ProgressBar", lambda total, done: totals.append(total) or made(total, done))
+    for rows in (25, 41):
+        train(tmp_path / str(rows), program=SimpleNamespace(**vars(PROGRAM) | {"warm_up_rows": rows}))
+    assert totals == [{"online": 3 * 8, "offline": 3 * 10}, {"online": 3 * 2 * 40 * 4, "offline": 3 * 10}]
+
+
 def test_iterations_that_only_fill_the_replay_say_so(tmp_path, capsys):
     """20 rows an iteration, two a cycle: the ring is warm in the second iteration's third cycle, or never."""
     for rows, learns in ((25, (False, True)), (41, (False, False))):
@@ -194,8 +206,8 @@ def test_iterations_that_only_fill_the_replay_say_so(tmp_path, capsys):
         assert any(line.startswith("nothing is learned online: ") for line in before) == (rows == 41)
         assert "td 10" in offline and "updates/s" in offline
         for line, learned in zip(online, learns, strict=True):
-            assert ("td " in line) == ("updates/s" in line) == learned
-            assert ("no update yet: filling the replay" in line) == (not learned)
+            assert ("td " in line) == ("updates/s" in line) == learned and "frames/s" in line
+            assert ("no update: filling the replay" in line) == (not learned)
         losses = [row["td_loss"] for row in written if row["seed"] == SEEDS[0]]
         assert [loss is not None for loss in losses] == [True, *learns]
         with (tmp_path / str(rows) / "metrics.csv").open() as file:
