@@ -15,6 +15,7 @@ lambda falling as its score, normalised by the teacher's, rises. A term of the l
 On Atari other defaults hold, for students that see pixels.
 """
 
+import functools
 import shlex
 import sys
 import time
@@ -26,10 +27,12 @@ from purejaxrrl import environments, streams, teachers
 from purejaxrrl.runs import command_line, compilations, devices, experiment, plotting, run_folder, training
 from purejaxrrl.runs.progress import clock, counted
 from purejaxrrl.streams import Purpose
-from purejaxrrl.students import presets, qdagger
+from purejaxrrl.students import hyperparameters, presets, qdagger
 from purejaxrrl.students.hyperparameters import declare, option
 from purejaxrrl.students.losses import load_term, with_term
 from purejaxrrl.students.settings import SIDE_BY_SIDE, QDagger
+
+CURVE = "learning_curve.png"
 
 
 @declare
@@ -56,43 +59,48 @@ def main() -> None:
     with command_line.user_errors():
         preset = presets.named(command_line.given("preset", "quick"), command_line.given("environment", ""))
         options, settings = command_line.parse((Options, settings_class()), __doc__, defaults=preset)
-        parts = experiment.prepare("reincarnate", options, settings)
+        on_paper = options.preset == "paper"
+        announce = functools.partial(papers_differences, options, settings) if on_paper else None
+        parts = experiment.prepare("reincarnate", options, settings, announce=announce)
         card = parts.teacher.card
         print(
             f"{parts.environment.name}: teacher {card.score:.2f}, random {card.random_score:.2f}; "
             f"{counted(options.seeds, 'student')}, {settings.offline_iterations} offline and "
             f"{counted(settings.online_iterations, 'online iteration')}"
         )
-        on_paper = options.preset == "paper"
-        if on_paper:
-            print(papers_differences(parts))
         seeds = options.seed_numbers
         labels = [{"seed": seed} for seed in seeds]
         with parts.start(options) as folder:
+            draw = functools.partial(plotting.learning_curve, title=parts.environment.name)
+            curve = plotting.Drawn(folder.path / CURVE, draw)
+            folder.followers.append(curve)
             every = [settings] * len(seeds)
             state = training.run(parts.program, every, seeds, labels, folder, parts.data, forecast=on_paper)
+            curve.draw(folder.rows)
             finish(options, parts, folder, state)
     print(f"after {clock(time.perf_counter() - start)}")
 
 
-def papers_differences(parts: experiment.Experiment) -> str:
-    """What a run of the preset `paper` does not have as the paper has it, with what its teacher is instead."""
-    card = parts.teacher.card
-    ours = f"this one is {card.algorithm or 'of unknown make'} after {card.frames:,} frames"
-    first, *others = presets.PAPERS_DIFFERENCES
-    return "\n".join(["not as in the paper:", *(f"- {line}" for line in (f"{first}; {ours}", *others))])
+def papers_differences(options: Options, settings: QDagger, teacher: teachers.Teacher) -> str:
+    """What a run of the preset `paper` does not have as the paper has it, with what it has instead."""
+    card = teacher.card
+    own = {
+        "teacher": f"{card.algorithm or 'of unknown make'} after {card.frames:,} frames",
+        "data": "of its training where they lie beside it, or else played by it with the chance of a random action of "
+        f"{options.data_epsilon}",
+        "seeds": options.seeds,
+    } | hyperparameters.as_dict(settings)
+    return "\n".join(["not as in the paper:", *(f"- {line.format_map(own)}" for line in presets.PAPERS_DIFFERENCES)])
 
 
 def finish(options: Options, parts: experiment.Experiment, folder: run_folder.RunFolder, state: qdagger.State) -> None:
-    """What a finished run leaves: the table, the learning curve, the first student as a teacher, and it playing."""
+    """What a finished run leaves beside its curve: the table, the first student as a teacher, and it playing."""
     environment, settings = parts.environment, parts.program.settings
     agent_steps = settings.online_iterations * settings.iteration_steps
     frames = agent_steps * environments.frames_per_step(environment)
     summary = training.table(folder.rows, parts.teacher.card, frames)
     run_folder.write_text(folder.path / "summary.txt", summary + "\n")
-    figure = plotting.learning_curve(folder.rows, environment.name)
-    figure.savefig(folder.path / "learning_curve.png", dpi=150)
-    files = ["learning_curve.png", "metrics.csv", "config.json"]
+    files = [CURVE, "metrics.csv", "config.json"]
     if parts.program.student.network:
         student = teachers.graduate(
             streams.root(options.seed, Purpose.CARD), parts.program.student.network,
@@ -108,9 +116,11 @@ def finish(options: Options, parts: experiment.Experiment, folder: run_folder.Ru
         first = next(row for row in training.last_rows(folder.rows) if row["seed"] == options.seed)
         key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())
         note = f"lambda {first['lambda']:.2f}"
+        longest = settings.evaluation_limit or plotting.LONGEST_TAKE
         if plotting.animate(
-            folder.path / "student.gif", key, environment, environment.default_params, student, note=note
-        ):
+            folder.path / "student.gif", key, environment, environment.default_params, student, note=note,
+            epsilon=settings.evaluation_epsilon, max_steps=longest,
+        ):  # fmt: skip
             files.append("student.gif")
     print(f"{summary}\n\nin {folder.path}: {', '.join(files)}")
 

@@ -11,6 +11,7 @@ registered (`purejaxrrl.weaning.register`); it is then known here by its name.
 On Atari other defaults hold: students that see pixels, three schedules, one coefficient, one temperature and two seeds.
 """
 
+import functools
 import itertools
 import time
 from typing import Any
@@ -127,10 +128,13 @@ def main() -> None:
         parts = experiment.prepare("sweep_weaning", options, settings, runs, leave_out=_SWEPT)
         print(f"{parts.environment.name}: {len(runs)} students in one program")
         with parts.start(options, _LABELS) as folder:
+            draw = functools.partial(plotting.sweep, title=parts.environment.name)
+            picture = plotting.Drawn(folder.path / "sweep.png", draw)
+            folder.followers.append(picture)
             training.run(parts.program, runs, seeds, labels, folder, parts.data)
             text = summary(folder.rows)
             run_folder.write_text(folder.path / "summary.txt", text + "\n")
-            plotting.sweep(folder.rows, parts.environment.name).savefig(folder.path / "sweep.png", dpi=150)
+            picture.draw(folder.rows)
     print(
         f"{text}\n\nin {folder.path}: sweep.png, metrics.csv, config.json; after {clock(time.perf_counter() - start)}"
     )

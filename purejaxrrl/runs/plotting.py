@@ -1,7 +1,11 @@
 """Pictures of results: learning curves with their teacher, sweeps as curves and a heat map, and agents playing."""
 
+import io
+import math
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import chex
@@ -14,6 +18,7 @@ from purejaxrrl.environments.atari import pictures
 from purejaxrrl.environments.atari.environment import Atari
 from purejaxrrl.environments.base import Environment, for_evaluation
 from purejaxrrl.evaluation import statistics
+from purejaxrrl.files import atomic
 from purejaxrrl.runs.drawing import Figure, colormaps
 from purejaxrrl.runs.progress import counted
 from purejaxrrl.teachers import Teacher
@@ -22,6 +27,38 @@ _STUDENT, _TEACHER, _RANDOM, _LAMBDA = "#1f6fb4", "#333333", "0.6", "#d9822b"
 _COEFFICIENT = "weaning coefficient λ"
 TAKES = 4
 """Episodes of which an animation shows the best."""
+LONGEST_TAKE = 4_500
+"""Agent steps of it, five minutes of an Atari game."""
+_SHARE_OF_DRAWING = 0.02
+"""Of the time of a run, at most."""
+
+
+class Drawn:
+    """A picture of the metrics so far, for the followers of a run's folder: it is whole or not at all, and drawn after each iteration
+    unless that would take long beside it.
+
+    Args:
+      path: of the picture, a PNG.
+      draw: the figure, of the rows.
+    """
+
+    def __init__(self, path: Path, draw: Callable[[Sequence[dict[str, Any]]], Figure]):
+        self._path, self._draw = path, draw
+        self._ended, self._took = -math.inf, 0.0
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Draws these rows if it is time to."""
+        if rows and self._took <= _SHARE_OF_DRAWING * (time.perf_counter() - self._ended):
+            self.draw(rows)
+
+    def draw(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Draws these rows."""
+        start = time.perf_counter()
+        content = io.BytesIO()
+        self._draw(rows).savefig(content, dpi=150, format="png")
+        atomic.write_bytes(self._path, content.getvalue())
+        self._ended = time.perf_counter()
+        self._took = self._ended - start
 
 
 def learning_curve(rows: Sequence[dict[str, Any]], title: str) -> Figure:
@@ -188,26 +225,30 @@ def animate(
     environment: Environment,
     params: Any,
     player: Teacher,
-    max_steps: int = 400,
+    max_pictures: int = 400,
     milliseconds: int = 60,
     note: str = "",
+    epsilon: float = 0.0,
+    max_steps: int = LONGEST_TAKE,
 ) -> bool:
-    """Writes a GIF of one greedy episode (its first `max_steps` agent steps); consumes `key`.
+    """Writes a GIF of an episode; consumes `key`.
 
-    Of an Atari game it is the television's picture of the best of `TAKES` episodes as they are scored, with the score and a `note` above,
-    at the game's pace.
+    Of an Atari game it is the television's picture of the best of `TAKES` episodes as they are scored, `epsilon`-greedy and of at most
+    `max_steps` agent steps, with the score and a `note` above, at the game's pace, or so many times that as leaves `max_pictures`. Otherwise
+    it is a greedy episode's first `max_pictures` steps.
 
     Returns False, and writes nothing, where observations are neither of one Atari game nor boolean images `[height, width,
     channels]`.
     """
     if isinstance(environment, Atari) and len(environment.games) == 1:
-        shown, scores = pictures.best_episode(key, for_evaluation(environment), player, TAKES, max_steps)
-        captions = [f"score {score:g}  {note}" for score in scores]
+        take = pictures.best_episode(key, for_evaluation(environment), player, TAKES, max_steps, epsilon, max_pictures)
+        pace = f"  x{take.every}" if take.every > 1 else ""
+        captions = [f"score {score:g}  {note}{pace}" for score in take.scores]
         pictures.write_gif(
-            path, shown, pictures.palette_of(environment.games[0]), 1, captions, environment.frames_per_step
+            path, take.pictures, pictures.palette_of(environment.games[0]), 1, captions, environment.frames_per_step
         )
         return True
-    return _animate_grid(path, key, environment, params, player, max_steps, milliseconds)
+    return _animate_grid(path, key, environment, params, player, max_pictures, milliseconds)
 
 
 def _animate_grid(

@@ -100,12 +100,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 """Values of `QDagger`'s fields, and of a program's options, that differ from their defaults."""
 PAPERS_DIFFERENCES = (
-    "the paper's teacher is DQN with Adam after 400M frames, and its data are the last million transitions of its training",
-    "one environment plays there, here `num_environments` side by side feed one replay memory",
+    "the paper's teacher is DQN with Adam after 400M frames; this one is {teacher}",
+    "the paper's data are the last million transitions of the teacher's training; these are {data}",
+    "one environment plays there, here {num_environments} side by side feed one replay memory",
     "here evaluations end the episodes that they began",
     "lambda is at most 1 here, also for a student that is worse than the random policy",
+    "return-driven weaning ends at agent step {weaning_steps:,} here, in the released code with the iteration in which that is passed",
+    "the paper has 3 seeds a game; here there are {seeds}",
 )
-"""What the preset `paper` does not have as the paper has it, beside what a command line changes."""
+"""What the preset `paper` does not have as the paper has it, beside what a command line changes; braces stand for a run's own."""
 QUICK_ON_ATARI: Mapping[str, Any] = {
     "seeds": 2,
     "network": "nature_cnn",

@@ -1,8 +1,9 @@
 """An Atari game as the television shows it, in a GIF."""
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from purejaxrrl.environments.atari import palettes, rom
+from purejaxrrl.replay import acting
 
 _FRAMES_PER_SECOND = 60
 _CAPTION_LINES, _MOST_LINES = 14, 250
@@ -62,31 +64,81 @@ def _images(
         yield made
 
 
+class Episode(NamedTuple):
+    """pictures: palette indices uint8 [T, height, 160], one every so many (`every`) agent steps. scores: float32 [T], so far."""
+
+    pictures: np.ndarray
+    scores: np.ndarray
+    every: int
+
+
 def best_episode(
-    key: jax.Array, environment: Any, player: Any, episodes: int, max_steps: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pictures and the score so far of the best of some greedy episodes, cut after `max_steps` agent steps; consumes `key`.
+    key: jax.Array,
+    environment: Any,
+    player: Any,
+    episodes: int,
+    max_steps: int,
+    epsilon: float = 0.0,
+    most_pictures: int = 400,
+) -> Episode:
+    """The one of some epsilon-greedy episodes, cut after `max_steps` agent steps, that has the highest score; consumes `key`.
+
+    It is played once more for its pictures, which would take more memory than there may be if all episodes had theirs.
 
     Args:
       environment: an `Atari` of one game. player: a teacher.
-
-    Returns:
-      Palette indices, uint8 [T, height, 160], and float32 [T].
+      most_pictures: where the episode has more steps, some are left out between two pictures.
     """
     reset_key, play_key = jax.random.split(key)
-
-    def step(carry: tuple, key: jax.Array) -> tuple[tuple, tuple]:
-        observation, state, score, playing = carry
-        seen = jax.vmap(environment.console.screen)(state.console), score, playing
-        action = player.apply(player.params, observation).argmax(-1)
-        keys = jax.random.split(key, episodes)
-        observation, state, reward, terminated, truncated, _ = jax.vmap(environment.step)(keys, state, action)
-        return (observation, state, score + reward * playing, playing & ~(terminated | truncated)), seen
-
-    observation, state = jax.jit(jax.vmap(environment.reset))(jax.random.split(reset_key, episodes))
-    carry = observation, state, jnp.zeros(episodes), jnp.ones(episodes, bool)
-    play = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys))
-    (*_, scores, _), seen = play(carry, jax.random.split(play_key, max_steps))
+    starts, keys = jax.random.split(reset_key, episodes), jax.random.split(play_key, max_steps)
+    played = jax.jit(functools.partial(_play, environment, player, epsilon))(starts, keys)
+    scores, lengths, actions = (np.asarray(leaf) for leaf in played)
     best = int(scores.argmax())
-    pictures, so_far, playing = (np.asarray(leaf[:, best]) for leaf in seen)
-    return pictures[playing], so_far[playing]
+    length = int(lengths[best])
+    every = -(-length // most_pictures)
+    steps = np.arange(-(-length // every) * every).reshape(-1, every)
+    its_keys = jax.vmap(lambda key: jax.random.split(key, episodes)[best])(keys)
+    within = np.minimum(steps, length - 1)  # what is played after the end is not shown
+    shown = jax.jit(functools.partial(_pictures, environment))(starts[best], its_keys[within], actions[within, best])
+    return Episode(*(np.asarray(leaf) for leaf in shown), every)
+
+
+def _play(
+    environment: Any, player: Any, epsilon: float, starts: jax.Array, keys: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Score and length [E] of episodes that begin with the keys `starts` [E], and their actions int32 [T, E]; T keys."""
+    episodes, most = len(starts), len(keys)
+
+    def step(carry: tuple) -> tuple:
+        time, observation, state, playing, scores, lengths, actions = carry
+        policy_key = jax.random.fold_in(keys[time], 0)
+        action = acting.epsilon_greedy(policy_key, player.apply(player.params, observation), epsilon)
+        lane_keys = jax.random.split(keys[time], episodes)
+        observation, state, reward, terminated, truncated, _ = jax.vmap(environment.step)(lane_keys, state, action)
+        scores, lengths = scores + reward * playing, lengths + playing
+        playing &= ~(terminated | truncated)
+        return time + 1, observation, state, playing, scores, lengths, actions.at[time].set(action)
+
+    observation, state = jax.vmap(environment.reset)(starts)
+    none = jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32), jnp.zeros((most, episodes), jnp.int32)
+    carry = jnp.int32(0), observation, state, jnp.ones(episodes, bool), *none
+    *_, scores, lengths, actions = jax.lax.while_loop(lambda carry: carry[3].any() & (carry[0] < most), step, carry)
+    return scores, lengths, actions
+
+
+def _pictures(environment: Any, start: jax.Array, keys: jax.Array, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Picture and score before the first of each row of actions, `[T, every]`, of the episode that begins with the key `start`."""
+
+    def step(carry: tuple, each: tuple) -> tuple[tuple, None]:
+        state, score = carry
+        key, action = each
+        _, state, reward, *_ = jax.vmap(environment.step)(key[None], state, action[None])
+        return (state, score + reward), None
+
+    def row(carry: tuple, each: tuple) -> tuple[tuple, tuple]:
+        state, score = carry
+        seen = jax.vmap(environment.console.screen)(state.console)[0], score[0]
+        return jax.lax.scan(step, carry, each)[0], seen
+
+    _, state = jax.vmap(environment.reset)(start[None])
+    return jax.lax.scan(row, (state, jnp.zeros(1)), (keys, actions))[1]
