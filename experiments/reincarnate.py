@@ -4,6 +4,7 @@
     python experiments/reincarnate.py --environment minatar/asterix
     python experiments/reincarnate.py --environment atari/breakout     # half an hour on two CPU cores
     python experiments/reincarnate.py --environment atari/breakout --help   # what the defaults are there
+    python experiments/reincarnate.py --from-nothing                   # beside the same students without a teacher
     python experiments/reincarnate.py --preset comparison              # the settings of QDagger in experiments/pvrl
     python experiments/reincarnate.py --teacher runs/reincarnate/minatar-breakout/student --output runs/second-generation
     python experiments/reincarnate.py --term my_losses:entropy --entropy-coefficient 0.1
@@ -19,12 +20,14 @@ import functools
 import shlex
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 
 import purejaxrrl
 from purejaxrrl import environments, streams, teachers
-from purejaxrrl.runs import command_line, compilations, devices, experiment, plotting, run_folder, training
+from purejaxrrl.runs import command_line, compilations, devices, experiment, identity, plotting, run_folder, training
 from purejaxrrl.runs.progress import clock, counted
 from purejaxrrl.streams import Purpose
 from purejaxrrl.students import hyperparameters, presets, qdagger
@@ -32,7 +35,7 @@ from purejaxrrl.students.hyperparameters import declare, option
 from purejaxrrl.students.losses import load_term, with_term
 from purejaxrrl.students.settings import SIDE_BY_SIDE, QDagger
 
-CURVE = "learning_curve.png"
+CURVE, NOTHING = "learning_curve.png", "from_nothing"
 
 
 @declare
@@ -42,6 +45,9 @@ class Options(experiment.Options):
     )
     card_episodes: int = option(
         256, "episodes in which the saved student is scored for its card", minimum=1, maximum=SIDE_BY_SIDE
+    )
+    from_nothing: bool = option(
+        False, "train as many students without a teacher, too, after the others, and draw them beside these"
     )
     term: str = option("", "further term of the loss, one's own, as module:function; empty: none")
 
@@ -61,7 +67,7 @@ def main() -> None:
         options, settings = command_line.parse((Options, settings_class()), __doc__, defaults=preset)
         on_paper = options.preset == "paper"
         announce = functools.partial(papers_differences, options, settings) if on_paper else None
-        parts = experiment.prepare("reincarnate", options, settings, announce=announce)
+        parts = experiment.prepare("reincarnate", options, settings, leave_out=("from_nothing",), announce=announce)
         card = parts.teacher.card
         print(
             f"{parts.environment.name}: teacher {card.score:.2f}, random {card.random_score:.2f}; "
@@ -77,7 +83,11 @@ def main() -> None:
             every = [settings] * len(seeds)
             state = training.run(parts.program, every, seeds, labels, folder, parts.data, forecast=on_paper)
             curve.draw(folder.rows)
-            finish(options, parts, folder, state)
+            files = [CURVE, "metrics.csv", "config.json", *save_student(options, parts, folder, state)]
+            del state  # its ring makes room
+            others = train_from_nothing(options, parts, folder) if options.from_nothing else {}
+            summary = report(parts, folder, others)
+            print(f"{summary}\n\nin {folder.path}: {', '.join([*files, *[NOTHING] * options.from_nothing])}")
     print(f"after {clock(time.perf_counter() - start)}")
 
 
@@ -93,36 +103,68 @@ def papers_differences(options: Options, settings: QDagger, teacher: teachers.Te
     return "\n".join(["not as in the paper:", *(f"- {line.format_map(own)}" for line in presets.PAPERS_DIFFERENCES)])
 
 
-def finish(options: Options, parts: experiment.Experiment, folder: run_folder.RunFolder, state: qdagger.State) -> None:
-    """What a finished run leaves beside its curve: the table, the first student as a teacher, and it playing."""
+def frames_of(parts: experiment.Experiment) -> int:
+    """That a student plays."""
+    settings = parts.program.settings
+    return settings.online_iterations * settings.iteration_steps * environments.frames_per_step(parts.environment)
+
+
+def save_student(
+    options: Options, parts: experiment.Experiment, folder: run_folder.RunFolder, state: qdagger.State
+) -> list[str]:
+    """Leaves the first student as a teacher, where it has a network that can be saved, and it playing; what it left."""
+    if not parts.program.student.network:
+        return []
     environment, settings = parts.environment, parts.program.settings
-    agent_steps = settings.online_iterations * settings.iteration_steps
-    frames = agent_steps * environments.frames_per_step(environment)
-    summary = training.table(folder.rows, parts.teacher.card, frames)
+    student = teachers.graduate(
+        streams.root(options.seed, Purpose.CARD), parts.program.student.network,
+        jax.tree.map(lambda leaf: leaf[0], state.learner.params), environment, environment.default_params,
+        epsilon=settings.evaluation_epsilon, episodes=options.card_episodes, frames=frames_of(parts), algorithm="QDagger",
+        seed=options.seed, version=purejaxrrl.__version__, command=shlex.join(["python", *sys.argv]),
+        training=teachers.preprocessing.described(environment, reward_clip=settings.reward_clip),
+    )  # fmt: skip
+    teachers.save(folder.path / "student", student)
+    first = next(row for row in training.last_rows(folder.rows) if row["seed"] == options.seed)
+    key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())
+    is_shown = plotting.animate(
+        folder.path / "student.gif", key, environment, environment.default_params, student,
+        note=f"lambda {first['lambda']:.2f}", epsilon=settings.evaluation_epsilon,
+        max_steps=settings.evaluation_limit or plotting.LONGEST_TAKE,
+    )  # fmt: skip
+    if fault := teachers.not_above_random(student.card):
+        print(f"the student is no teacher for the next run: its {fault}")
+    return ["student" if fault else "student (a teacher for the next run)", *["student.gif"] * is_shown]
+
+
+def train_from_nothing(
+    options: Options, parts: experiment.Experiment, folder: run_folder.RunFolder
+) -> dict[str, list[dict[str, Any]]]:
+    """The metrics of the same students without a teacher, normalised by it, by what figures call them; in a folder of their own."""
+    settings = presets.from_nothing(parts.program.settings)
+    program = qdagger.program(settings, parts.environment)
+    about = identity.of_run(
+        "reincarnate --from-nothing", parts.environment.name, experiment.effective(options, settings, ("from_nothing",))
+    )
+    seeds = options.seed_numbers
+    print(f"{counted(len(seeds), 'student')} from nothing")
+    with run_folder.RunFolder(folder.path / NOTHING, about, options.resume) as own:
+        experiment.follow(options, own)
+        training.run(program, [settings] * len(seeds), seeds, [{"seed": seed} for seed in seeds], own)
+        card = parts.teacher.card
+        scores = [row | {"score": teachers.normalised_score(row["mean_return"], card)} for row in own.rows]
+    return {"from nothing": scores}
+
+
+def report(
+    parts: experiment.Experiment, folder: run_folder.RunFolder, others: Mapping[str, Sequence[dict[str, Any]]]
+) -> str:
+    """Leaves the table, which is returned, and the learning curve, with other students in both."""
+    summary = training.table(folder.rows, parts.teacher.card, frames_of(parts), others)
     run_folder.write_text(folder.path / "summary.txt", summary + "\n")
-    files = [CURVE, "metrics.csv", "config.json"]
-    if parts.program.student.network:
-        student = teachers.graduate(
-            streams.root(options.seed, Purpose.CARD), parts.program.student.network,
-            jax.tree.map(lambda leaf: leaf[0], state.learner.params), environment, environment.default_params,
-            epsilon=settings.evaluation_epsilon, episodes=options.card_episodes, frames=frames, algorithm="QDagger",
-            seed=options.seed, version=purejaxrrl.__version__, command=shlex.join(["python", *sys.argv]),
-            training=teachers.preprocessing.described(environment, reward_clip=settings.reward_clip),
-        )  # fmt: skip
-        teachers.save(folder.path / "student", student)
-        if fault := teachers.not_above_random(student.card):
-            print(f"the student is no teacher for the next run: its {fault}")
-        files.append("student" if fault else "student (a teacher for the next run)")
-        first = next(row for row in training.last_rows(folder.rows) if row["seed"] == options.seed)
-        key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())
-        note = f"lambda {first['lambda']:.2f}"
-        longest = settings.evaluation_limit or plotting.LONGEST_TAKE
-        if plotting.animate(
-            folder.path / "student.gif", key, environment, environment.default_params, student, note=note,
-            epsilon=settings.evaluation_epsilon, max_steps=longest,
-        ):  # fmt: skip
-            files.append("student.gif")
-    print(f"{summary}\n\nin {folder.path}: {', '.join(files)}")
+    if others:
+        draw = functools.partial(plotting.learning_curve, title=parts.environment.name, others=others)
+        plotting.Drawn(folder.path / CURVE, draw).draw(folder.rows)
+    return summary
 
 
 if __name__ == "__main__":

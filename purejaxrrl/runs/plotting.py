@@ -4,7 +4,7 @@ import io
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from purejaxrrl.runs.drawing import Figure, colormaps
 from purejaxrrl.runs.progress import counted
 from purejaxrrl.teachers import Teacher
 
-_STUDENT, _TEACHER, _RANDOM, _LAMBDA = "#1f6fb4", "#333333", "0.6", "#d9822b"
+_STUDENT, _OTHER, _TEACHER, _RANDOM, _LAMBDA = "#1f6fb4", "#3f8f5b", "#333333", "0.6", "#d9822b"
 _COEFFICIENT = "weaning coefficient λ"
 TAKES = 4
 """Episodes of which an animation shows the best."""
@@ -61,29 +61,26 @@ class Drawn:
         self._took = self._ended - start
 
 
-def learning_curve(rows: Sequence[dict[str, Any]], title: str) -> Figure:
+def learning_curve(
+    rows: Sequence[dict[str, Any]], title: str, others: Mapping[str, Sequence[dict[str, Any]]] | None = None
+) -> Figure:
     """The students' normalised score and lambda against agent steps, the offline phase to the left of 0.
 
     Both have one scale: lambda is 1 where a score is the teacher's, and 0 where it is the random policy's.
 
     Args:
       rows: of the metrics: phase, iteration, seed, agent_steps, score, lambda.
+      others: rows of other students, without lambda, by what they are called.
     """
     times, scores = _by_iteration(rows, "score")
     _, coefficients = _by_iteration(rows, "lambda")
     figure = Figure(figsize=(7.5, 4.4), layout="constrained")
     axes = figure.subplots()
     _teacher_and_random(axes)
-    low, middle, high = _iqm_band(scores)
-    axes.fill_between(times, low, high, color=_STUDENT, alpha=0.2, linewidth=0)
-    axes.plot(
-        times,
-        middle,
-        color=_STUDENT,
-        marker="o",
-        markersize=3.5,
-        label=f"student, IQM of {counted(scores.shape[1], 'seed')}, 95% interval",
-    )
+    low, high = _with_band(axes, times, scores, _STUDENT, "student", ", 95% interval")
+    for name, its_rows in (others or {}).items():
+        ends = _with_band(axes, *_by_iteration(its_rows, "score"), _OTHER, name)
+        low, high = min(low, ends[0]), max(high, ends[1])
     if times[0] < 0:
         axes.axvspan(times[0], 0, color="0.93", zorder=0)
         axes.text(times[0], 0.985, " offline", transform=axes.get_xaxis_transform(), va="top", color="0.4")
@@ -99,7 +96,7 @@ def learning_curve(rows: Sequence[dict[str, Any]], title: str) -> Figure:
         xlabel="agent steps of the student",
         ylabel="teacher-normalised score",
         title=title,
-        ylim=(min(0.0, low.min()) - 0.05, max(1.0, high.max()) + 0.05),
+        ylim=(min(0.0, low) - 0.05, max(1.0, high) + 0.05),
     )
     axes.xaxis.set_major_formatter(_thousands)
     limits = axes.get_xlim()
@@ -111,6 +108,17 @@ def learning_curve(rows: Sequence[dict[str, Any]], title: str) -> Figure:
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
     axes.spines["top"].set_visible(False)
     return figure
+
+
+def _with_band(
+    axes: Any, times: np.ndarray, scores: np.ndarray, colour: str, name: str, note: str = ""
+) -> tuple[float, float]:
+    """Draws the IQM of the seeds and its interval; returns the least and the greatest value."""
+    low, middle, high = _iqm_band(scores)
+    label = f"{name}, IQM of {counted(scores.shape[1], 'seed')}{note}"
+    axes.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(times, middle, color=colour, marker="o", markersize=3.5, label=label)
+    return low.min(), high.max()
 
 
 def _teacher_and_random(axes: Any) -> None:

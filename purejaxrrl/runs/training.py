@@ -1,7 +1,7 @@
 """The host's part in training students: many runs side by side, with progress, metrics on disk and checkpoints."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -297,19 +297,26 @@ def last_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if (row["phase"], row["iteration"]) == moment]
 
 
-def table(rows: Sequence[dict[str, Any]], card: Card, frames: int) -> str:
-    """Teacher, random policy and student after `frames`, in returns and as a normalised IQM over seeds."""
-    last = last_rows(rows)
-    scores = np.array([[row["score"]] for row in last])
-    low, high = statistics.stratified_bootstrap_interval(scores)
-    returns = np.mean([row["mean_return"] for row in last])
-    student = f"student, IQM of {counted(len(last), 'seed')}"
-    return "\n".join(
-        [
-            f"{card.environment:24} {'return':>10} {'normalised':>12}   {'95% interval':14} {'frames':>12}",
-            f"{'random policy':24} {card.random_score:10.2f} {0.0:12.2f}   {'':14} {0:12,}",
-            f"{'teacher (' + (card.algorithm or 'unknown') + ')':24} {card.score:10.2f} {1.0:12.2f}   {'':14} {card.frames:12,}",
-            f"{student:24} {returns:10.2f} {statistics.interquartile_mean(scores):12.2f}   "
-            f"{f'{low:.2f} to {high:.2f}':14} {frames:12,}",
-        ]
-    )
+def table(
+    rows: Sequence[dict[str, Any]],
+    card: Card,
+    frames: int,
+    others: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+) -> str:
+    """Teacher, random policy and student after `frames`, in returns and as a normalised IQM over seeds; `others` by what they are called."""
+    lines = [
+        f"{card.environment:24} {'return':>10} {'normalised':>12}   {'95% interval':14} {'frames':>12}",
+        f"{'random policy':24} {card.random_score:10.2f} {0.0:12.2f}   {'':14} {0:12,}",
+        f"{'teacher (' + (card.algorithm or 'unknown') + ')':24} {card.score:10.2f} {1.0:12.2f}   {'':14} {card.frames:12,}",
+    ]
+    for name, its_rows in ({"student": rows} | dict(others or {})).items():
+        last = last_rows(its_rows)
+        scores = np.array([[row["score"]] for row in last])
+        low, high = statistics.stratified_bootstrap_interval(scores)
+        returns = np.mean([row["mean_return"] for row in last])
+        called = f"{name}, IQM of {counted(len(last), 'seed')}"
+        lines.append(
+            f"{called:24} {returns:10.2f} {statistics.interquartile_mean(scores):12.2f}   "
+            f"{f'{low:.2f} to {high:.2f}':14} {frames:12,}"
+        )
+    return "\n".join(lines)

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from purejaxrrl.errors import UserError
+from purejaxrrl.students.hyperparameters import names
+from purejaxrrl.students.settings import DQN, QDagger, ValueBased
 
 PAPERS_BUDGET = 2_500_000
 """Agent steps of the paper's students."""
@@ -139,3 +141,12 @@ def named(name: str, environment: str = "") -> Mapping[str, Any]:
     if on_atari and name == "comparison":
         raise UserError("preset 'comparison' is for MinAtar's games; on Atari take quick or paper")
     return QUICK_ON_ATARI if name == "quick" and on_atari else PRESETS[name]
+
+
+def from_nothing(settings: QDagger) -> DQN:
+    """The same student without a teacher: DQN with the values that both have, at the rate that lambda = 1 has.
+
+    Exploration falls from 1 over a fifth of an iteration, as in the paper.
+    """
+    values = {name: getattr(settings, name) for name in names(ValueBased)}
+    return DQN(**values | {"epsilon_start": 1.0, "epsilon_decay_steps": max(settings.iteration_steps // 5, 1)})

@@ -46,7 +46,7 @@ def uninterrupted(teacher_folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("uninterrupted") / "run"
     data = output.with_name("data")
     done = subprocess.run(
-        command(*long_flags(teacher_folder, output=output, data=data), "--tensorboard"),
+        command(*long_flags(teacher_folder, output=output, data=data), "--tensorboard", "--from-nothing"),
         check=True,
         capture_output=True,
         text=True,
@@ -75,8 +75,13 @@ def test_a_run_leaves_its_results(uninterrupted):
         assert image.size[0] > 600
     with Image.open(output / "student.gif") as image:
         assert image.n_frames > 1
-    rows = metrics(output)
+    rows, from_nothing = metrics(output), metrics(output / "from_nothing")
     assert len(rows) == 2 * ITERATIONS
+    assert [(row["phase"], row["seed"]) for row in from_nothing] == [("online", "0"), ("online", "1")] * (
+        ITERATIONS - 1
+    )
+    assert "from nothing, IQM of 2 seeds" in (output / "summary.txt").read_text()
+    assert json.loads((output / "from_nothing" / "config.json").read_text())["identity"]["teacher"] is None
     assert {"phase", "iteration", "seed", "agent_steps", "score", "lambda", "td_loss", "distillation_loss"} <= set(
         rows[0]
     )

@@ -61,6 +61,14 @@ def test_a_learning_curve_has_one_zero_and_one_unit_line_across_both_axes(scores
     assert "λ" in right.get_ylabel() and "weaning" in right.get_ylabel()
 
 
+def test_other_students_have_a_curve_of_their_own():
+    figure = plotting.learning_curve(rows((0.2, 0.9)), "minatar/breakout", others={"from nothing": rows((-0.9, 1.2))})
+    axes, (low, high) = figure.axes[0], figure.axes[0].get_ylim()
+    curve = next(line for line in axes.get_lines() if line.get_label().startswith("from nothing, IQM of 2 seeds"))
+    np.testing.assert_allclose(curve.get_ydata(), [1.5 * -0.9, 1.5 * 1.2])
+    assert low < 2 * -0.9 and high > 2 * 1.2
+
+
 def test_a_run_of_an_offline_phase_alone_has_a_time_for_every_iteration():
     offline = [
         row | {"phase": "offline", "iteration": number, "agent_steps": 0}

@@ -7,7 +7,8 @@ import reincarnate
 
 from purejaxrrl.runs import experiment
 from purejaxrrl.students import presets
-from purejaxrrl.students.settings import QDagger
+from purejaxrrl.students.hyperparameters import names
+from purejaxrrl.students.settings import QDagger, ValueBased
 
 
 def parsed(monkeypatch, *arguments):
@@ -15,7 +16,7 @@ def parsed(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments])
     found = {}
 
-    def prepare(name, options, settings):
+    def prepare(name, options, settings, **_):
         found.update(options=options, settings=settings)
         raise KeyboardInterrupt
 
@@ -95,3 +96,15 @@ def test_minatars_preset_is_refused_for_pixels():
     assert presets.named("quick", "atari/breakout") is presets.QUICK_ON_ATARI
     with pytest.raises(ValueError, match="'comparison' is for MinAtar's games; on Atari take quick or paper"):
         presets.named("comparison", "atari/breakout")
+
+
+@pytest.mark.parametrize("name", ["quick", "paper"])
+def test_the_same_student_from_nothing_has_all_but_the_teacher(name):
+    settings = QDagger(
+        **{key: value for key, value in presets.named(name, "atari/breakout").items() if key in names(QDagger)}
+    )
+    alone = presets.from_nothing(settings)
+    differing = {key for key in names(ValueBased) if getattr(alone, key) != getattr(settings, key)}
+    assert differing == {"epsilon_start", "epsilon_decay_steps"} and not alone.learns_from_teacher
+    # The paper's: 50,000 steps of iterations of 250,000.
+    assert alone.epsilon_decay_steps == settings.iteration_steps / 5 == (50_000 if name == "paper" else 2_000)
