@@ -35,7 +35,7 @@ class ProgressBar:
         self._done = dict.fromkeys(self._total, 0) | dict(done or {})
         # Seconds without compilation, and work, of each iteration. Every phase has its list: another thread reads them.
         self._paces: dict[str, list[tuple[float, int]]] = {phase: [] for phase in self._total}
-        self._expected = 0.0
+        self._expected: dict[str, float] = {}
         self._phase, self._work, self._most, self._unit, self._what = next(iter(self._total)), 0, 0, "updates", ""
         self._compilations = Compilations()
         self._last, self._compiled = time.perf_counter(), 0.0
@@ -51,12 +51,13 @@ class ProgressBar:
     def __exit__(self, *exception: Any) -> None:
         self._open.close()
 
-    def expect(self, pace: float) -> None:
-        """Seconds an update, measured before any iteration: what is said of the time left until one has ended. Prints it."""
-        self._expected = pace
+    def expect(self, paces: Mapping[str, float]) -> None:
+        """Seconds a unit of work by phase, measured before any iteration: what is said of the time left until one of the phase has ended.
+        Prints that."""
+        self._expected = dict(paces)
         self._last, self._compiled = time.perf_counter(), self._compilations.seconds
         self.console.print(
-            f"[dim]measured {1 / pace:,.0f} updates/s: {clock(self._left())} left without playing and evaluations[/dim]"
+            f"[dim]measured: {clock(self._left())} left, or more where evaluations wait for episodes to end[/dim]"
         )
 
     def begin(self, phase: str, work: int, what: str, most: int = 0, unit: str = "updates") -> None:
@@ -98,10 +99,13 @@ class ProgressBar:
         return [f"{clock(self._left())} left"] if self._pace(self._phase) else []
 
     def _pace(self, phase: str) -> float:
-        """Seconds a unit of work: of the last iterations of that phase, or where it has none yet, of the other's, or as expected."""
-        paces = self._paces[phase] or [pace for paces in self._paces.values() for pace in paces]
+        """Seconds a unit of work: of the last iterations of that phase, or where it has none yet, as expected, or of the other's."""
+        paces = self._paces[phase]
+        if not paces and phase in self._expected:
+            return self._expected[phase]
+        paces = paces or [pace for paces in self._paces.values() for pace in paces]
         if not paces:
-            return self._expected
+            return 0.0
         seconds, work = map(sum, zip(*paces[-_RECENT:], strict=True))
         return seconds / work
 

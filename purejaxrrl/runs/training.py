@@ -47,8 +47,8 @@ def run(
       after_iteration: called with the agent steps so far, the stacked states and the metrics `[runs, ...]`, of which those that are no
         scalars are not in the folder, before that iteration's checkpoint: what it writes is written again by a run that is killed
         between the two.
-      forecast: say before the first iteration how long it all will take, by a few updates on the teacher's data that change nothing;
-        nothing is said where there are none.
+      forecast: say before the first iteration how long it all will take, by a few updates on the teacher's data and a few steps of the
+        environments, which change nothing; nothing is said where there are no data.
 
     Raises:
       ValueError: settings differ in something static, so that they need programs of their own, or more iterations are done than there are to be.
@@ -71,8 +71,8 @@ def run(
             f"{program.settings.online_iterations * program.settings.iteration_steps:,}"
         )
     with ProgressBar(runs.work_of(phases), runs.work_of(phases[:done])) as bar:
-        if forecast and done < len(phases) and (pace := runs.seconds_per_update(state)):
-            bar.expect(pace)
+        if forecast and done < len(phases) and (paces := runs.expected_paces(state)):
+            bar.expect(paces)
         for number, (phase, index) in list(enumerate(phases))[done:]:
             iterations = getattr(program.settings, f"{phase}_iterations")
             (work, unit), (most, _) = (runs.work(phase, each) for each in (index, iterations - 1))
@@ -195,14 +195,23 @@ class _Runs:
         beside = space.size(shapes._replace(ring=None)) + copies
         replay.check_space(self._program.memory, len(self._places), beside, replay.available_bytes(number), number)
 
-    def seconds_per_update(self, state: qdagger.State) -> float | None:
-        """On the teacher's data, an update of every run being as many; None where nothing learns from them."""
+    def expected_paces(self, state: qdagger.State) -> dict[str, float]:
+        """By phase, the seconds of an update of some run, with a share of what else an iteration has; none where nothing learns from the
+        teacher's data, or an iteration has no update."""
         data = next((ring for ring in self._data.values() if ring is not None), None)
-        if data is None:
-            return None
+        settings = self._program.settings
+        if data is None or not self.learn_online:
+            return {}
         data = devices.copied(data, self._devices()["online"])
-        found = forecasts.seconds_of_an_update(self._program, state.learner, self._offline_keys, self._settings, data)
-        return found / self._number
+        runs = self._program, state.learner, self._offline_keys, self._settings
+        update = forecasts.seconds_of_an_update(*runs, data) / self._number
+        evaluation = forecasts.seconds_of_a_step(*runs, evaluates=True) * -(
+            -settings.evaluation_steps // settings.evaluation_environments
+        )
+        playing = forecasts.seconds_of_a_step(*runs, evaluates=False) * settings.schedule.rows_per_iteration
+        beside = {"offline": evaluation, "online": evaluation + playing}
+        last = {"offline": 0, "online": settings.online_iterations - 1}
+        return {phase: update + seconds / self.updates(phase, last[phase]) for phase, seconds in beside.items()}
 
     def iteration(self, phase: str, index: int, state: qdagger.State) -> tuple[qdagger.State, dict[str, np.ndarray]]:
         """One of all runs: the state after it, and the metrics `[runs]`."""

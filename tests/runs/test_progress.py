@@ -63,14 +63,15 @@ def test_compilation_is_no_part_of_the_pace(clock, capsys):
         assert capsys.readouterr().out == "online  after 1:00 of compilation, 7 updates/s, 20 frames/s, 2:00 left\n"
 
 
-def test_a_pace_that_was_measured_before_holds_until_an_iteration_has_ended(clock, capsys):
+def test_a_pace_that_was_measured_before_holds_until_an_iteration_of_the_phase_has_ended(clock, capsys):
     with ProgressBar({"offline": 20_000, "online": 16_000}) as bar:
         clock.compiles(60)
-        bar.expect(0.5)
-        assert capsys.readouterr().out == "measured 2 updates/s: 5:00:00 left without playing and evaluations\n"
+        bar.expect({"offline": 0.5, "online": 1.0})
+        said = "measured: 7:13:20 left, or more where evaluations wait for episodes to end\n"
+        assert capsys.readouterr().out == said
         bar.begin("offline", 10_000, "offline iteration 1 of 2")
         clock.works(2_500)
-        assert shown(bar) == ("offline iteration 1 of 2, 4:18:20 left", pytest.approx(5_000 / 36_000, abs=0.03))
+        assert shown(bar) == ("offline iteration 1 of 2, 6:31:40 left", pytest.approx(5_000 / 36_000, abs=0.03))
         clock.works(7_500)
         bar.advance("first")
         assert capsys.readouterr().out == "first  1 updates/s, 7:13:20 left\n"
