@@ -4,7 +4,8 @@
     python experiments/pqn.py --environment minatar/breakout --network minatar_cnn --frames 1e6 --learning-rate 5e-4 --epsilon-end 0.05
 
 Published runs are made with --environment-options sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true. A run
-that was stopped goes on with --resume, and so does one that ended: with more --frames, and --decay-frames as many as it had before.
+that was stopped goes on with --resume, and so does one that ended: with more --frames, and --decay-frames as many as it had before. --teacher goes on from a teacher, in
+the same game with other options if they are given.
 """
 
 import functools
@@ -39,6 +40,10 @@ class Options:
         "atari/breakout", "name of the environment, for example atari/pong, minatar/breakout or gymnax/CartPole-v1"
     )
     environment_options: str = option("", "options that the environment is made with, as name=value,name=value")
+    teacher: str = option(
+        "",
+        "folder of a teacher of the same network, with whose parameters all runs begin; empty: they begin with random ones",
+    )
     output: str = option("", f"folder to write to; {experiment.OUTPUT_HELP}")
     resume: bool = option(False, "continue the run in --output")
     tensorboard: bool = option(False, experiment.TENSORBOARD_HELP)
@@ -335,8 +340,23 @@ def iteration(
     return state, {"mean_return": returns / jnp.maximum(episodes, 1), "episodes": episodes} | means
 
 
-def train(options: Options, program: Program, folder: run_folder.RunFolder) -> State:
-    """Trains all runs, from the folder's last checkpoint if it has one; returns their stacked states."""
+def load_start(options: Options, program: Program) -> teachers.Teacher | None:
+    """The teacher that the runs go on from, None where none is named. Raises ValueError where it is another game's or another network."""
+    if not options.teacher:
+        return None
+    start = teachers.load(options.teacher)
+    teachers.check_trained_on(start, program.environment.name)
+    if start.card.output != "q_values":
+        raise UserError(f"{options.teacher} has {start.card.output}; PQN goes on from Q-values")
+    if start.network != program.network:
+        raise UserError(
+            f"the network of {options.teacher} is {start.network}, and the flags say {program.network}; they must be the same"
+        )
+    return start
+
+
+def train(options: Options, program: Program, folder: run_folder.RunFolder, start: teachers.Teacher | None) -> State:
+    """Trains all runs, from the folder's last checkpoint if it has one, or else from `start`; returns their stacked states."""
     seeds = [options.seed + number for number in range(options.seeds)]
     keys = jax.vmap(jax.random.key)(jnp.array(seeds))
     settings = program.settings
@@ -349,6 +369,9 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder) -> S
         done, state = restored.iterations, devices.spread(restored.state, options.seeds)
     else:
         done, state = 0, make(keys, settings)
+        if start:
+            params = jax.tree.map(lambda leaf: jnp.stack([leaf] * options.seeds), start.params)
+            state = state._replace(params=devices.spread(params, options.seeds))
     if done > program.iterations:
         iteration_frames = settings.iteration_steps * environments.frames_per_step(program.environment)
         raise UserError(
@@ -380,13 +403,16 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder) -> S
     return state
 
 
-def save_teacher(path: Path, options: Options, program: Program, state: State) -> teachers.Card:
-    """Scores the first run and writes it as a teacher."""
+def save_teacher(
+    path: Path, options: Options, program: Program, state: State, start: teachers.Teacher | None
+) -> teachers.Card:
+    """Scores the first run and writes it as a teacher, whose frames are also those of the one that it began as."""
+    before = start.card.frames if start else 0
     iteration_frames = program.settings.iteration_steps * environments.frames_per_step(program.environment)
     teacher = teachers.graduate(
         streams.root(options.seed, Purpose.CARD), program.network, jax.tree.map(lambda leaf: leaf[0], state.params),
         program.environment, program.env_params, epsilon=options.card_epsilon,
-        episodes=options.card_episodes, frames=program.iterations * iteration_frames, algorithm="PQN", seed=options.seed,
+        episodes=options.card_episodes, frames=before + program.iterations * iteration_frames, algorithm="PQN", seed=options.seed,
         version=purejaxrrl.__version__, command=shlex.join(["python", *sys.argv]),
         training=teachers.preprocessing.described(program.environment, reward_clip=program.settings.reward_clip),
     )  # fmt: skip
@@ -403,7 +429,8 @@ def main() -> None:
         environment = experiment.make(options)
         program = make_program(settings, environment, options.frames, options.decay_frames)
         lasting = experiment.effective(options, settings, leave_out=("frames",))  # a run that ended may go on
-        identity = run_identity.of_run("pqn", environment.name, lasting)
+        start = load_start(options, program)
+        identity = run_identity.of_run("pqn", environment.name, lasting, start)
         agent_steps = program.iterations * settings.iteration_steps
         frames = agent_steps * environments.frames_per_step(environment)
         asked = f"{options.frames:,} were asked for; an iteration is {frames // program.iterations:,}"
@@ -412,8 +439,8 @@ def main() -> None:
             f"({agent_steps:,} agent steps{f'; {asked}' if frames != options.frames else ''})"
         )
         with experiment.open_folder(options, identity) as folder:
-            state = train(options, program, folder)
-            card = save_teacher(folder.path / "teacher", options, program, state)
+            state = train(options, program, folder, start)
+            card = save_teacher(folder.path / "teacher", options, program, state, start)
         print(f"teacher {folder.path / 'teacher'}: score {card.score:.2f}, random {card.random_score:.2f}")
         if fault := teachers.not_above_random(card):
             print(f"it is no teacher for a student: its {fault}")

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import json
 import sys
 import types
 
@@ -275,6 +276,33 @@ def test_a_run_that_ended_goes_on_as_one_that_was_longer_from_the_beginning(monk
             run_main(monkeypatch, tmp_path / "run", "--resume", **{"epsilon_fraction": 1} | frames)
         assert message in capsys.readouterr().err
     assert teachers.load(tmp_path / "run" / "teacher").card.frames == 192
+
+
+def test_runs_go_on_from_a_teacher(monkeypatch, tmp_path, capsys):
+    """At a rate of 0 nothing but its parameters is left of them; its frames count, and it is in the identity."""
+    run_main(monkeypatch, tmp_path / "first", frames=64)
+    start = teachers.load(tmp_path / "first" / "teacher")
+    more = {
+        "teacher": tmp_path / "first" / "teacher",
+        "frames": 128,
+        "environment_options": "sticky_action_probability=0",
+    }
+    run_main(monkeypatch, tmp_path / "second", learning_rate=0, seeds=2, **more)
+    found = teachers.load(tmp_path / "second" / "teacher")
+    jax.tree.map(np.testing.assert_array_equal, found.params, start.params)
+    assert found.card.frames == 64 + 128
+    identity = json.loads((tmp_path / "second" / "config.json").read_text())["identity"]
+    assert identity["teacher"]["sha256"] == start.fingerprint()
+    for wrong, message in (
+        ({"widths": "9"}, "they must be the same"),
+        (
+            {"environment": "minatar/asterix", "environment_options": ""},
+            "the teacher was trained on 'minatar/breakout'",
+        ),
+    ):
+        with pytest.raises(SystemExit):
+            run_main(monkeypatch, tmp_path / "third", **more | wrong)
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("frames", "more"), [(10, "; 10 were asked for; an iteration is 64"), (64, "")])
