@@ -97,7 +97,8 @@ class PatchConvolution(nn.Module):
     """A convolution without padding, as patches times a matrix: `[B, height, width, channels]` to `[B, ., ., features]`.
 
     Under `vmap` over parameters, `nn.Conv` becomes a grouped convolution, which runs several times slower on CPU than the
-    batched matrix product that this becomes. `kernel_init` is asked for the convolution's kernel, whose fan-out is that of a pixel.
+    batched matrix product that this becomes. `kernel_init` is asked for a kernel `[size, size, channels, features]`, of which the matrix is
+    made: as with `nn.Conv`, its fan-in is size^2 x channels and its fan-out size^2 x features.
     """
 
     features: int

@@ -4,6 +4,8 @@ A torso's layers and its head's are named in one scope, in the order in which da
 are called the same whichever head it has been given, except the head's own.
 """
 
+import math
+
 import chex
 import flax.linen as nn
 import jax.numpy as jnp
@@ -97,8 +99,8 @@ class NatureCNN(nn.Module):
         check_initialiser(self.initialiser)
         if self.padding not in PADDINGS:
             raise UserError(f"padding is {self.padding!r}; it must be one of {', '.join(PADDINGS)}")
-        if not self.width * 32 >= 1:
-            raise UserError(f"width is {self.width}; it must be at least 1/32, so that a channel is left")
+        if not 1 <= self.width * 32 < math.inf:
+            raise UserError(f"width is {self.width}; it must be finite and at least 1/32, so that a channel is left")
         super().__post_init__()
 
     @staticmethod

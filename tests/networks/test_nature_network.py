@@ -129,6 +129,7 @@ def test_what_does_not_fit_is_named():
     for options, message in [
         ({"padding": "FULL"}, "padding is 'FULL'.*SAME, VALID"),
         ({"width": 0.01}, "width is 0.01"),
+        ({"width": math.inf}, "width is inf; it must be finite"),
         ({"initialiser": "zeros"}, "initialiser is 'zeros'.*he_normal"),
     ]:
         with pytest.raises(ValueError, match=message):
