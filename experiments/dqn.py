@@ -95,10 +95,11 @@ def check_replay(transitions: int, memory: replay.ReplayMemory) -> None:
 
 def save_teacher(path: Path, options: Options, program: qdagger.Program, state: qdagger.State) -> None:
     """Writes the first run as a teacher, and the end of its replay beside it."""
-    params = jax.tree.map(lambda leaf: leaf[0], state.learner.params)
+    params, limit = jax.tree.map(lambda leaf: leaf[0], state.learner.params), program.settings.evaluation_limit
+    experiment.say_scoring("the teacher", options.card_episodes, limit)
     teacher = teachers.graduate(
         streams.root(options.seed, Purpose.CARD), program.student.network, params, program.evaluation_environment,
-        program.env_params, epsilon=program.settings.evaluation_epsilon, episodes=options.card_episodes,
+        program.env_params, epsilon=program.settings.evaluation_epsilon, episodes=options.card_episodes, limit=limit,
         frames=options.frames, algorithm=ALGORITHMS.get(program.settings.head, program.settings.head), seed=options.seed, version=purejaxrrl.__version__,
         command=shlex.join(["python", *sys.argv]),
         training=teachers.preprocessing.described(program.environment, reward_clip=program.settings.reward_clip),
@@ -115,10 +116,12 @@ def save_teacher(path: Path, options: Options, program: qdagger.Program, state: 
 
 def add_longer_run(path: Path, options: Options, program: qdagger.Program, state: qdagger.State) -> None:
     """Puts the score at the end of the longer run on the teacher's card."""
-    teacher = teachers.load(path)
+    teacher, settings = teachers.load(path), program.settings
+    experiment.say_scoring("the longer run", options.card_episodes, settings.evaluation_limit)
     score = teachers.score(
         streams.of_teacher(streams.root(options.seed, Purpose.CARD), teacher.fingerprint()), teacher.apply, jax.tree.map(lambda leaf: leaf[0], state.learner.params),
-        program.evaluation_environment, program.env_params, program.settings.evaluation_epsilon, options.card_episodes,
+        program.evaluation_environment, program.env_params, settings.evaluation_epsilon, options.card_episodes,
+        limit=settings.evaluation_limit,
     )  # fmt: skip
     longer_run = {"frames": options.longer_frames, "score": score.mean}
     teachers.save(path, dataclasses.replace(teacher, card=dataclasses.replace(teacher.card, longer_run=longer_run)))

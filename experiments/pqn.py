@@ -65,6 +65,9 @@ class Options:
         128, "episodes in which the teacher is scored for its card", minimum=1, maximum=SIDE_BY_SIDE
     )
     card_epsilon: float = option(0.001, "chance of a random action while the teacher is scored", minimum=0, maximum=1)
+    evaluation_limit: int = option(
+        0, "agent steps after which an episode counts as it stands while the teacher is scored; 0: no limit", minimum=0
+    )
 
     def __post_init__(self):
         experiment.check_seeds(self.seed, self.seeds)
@@ -409,10 +412,12 @@ def save_teacher(
     """Scores the first run and writes it as a teacher, whose frames are also those of the one that it began as."""
     before = start.card.frames if start else 0
     iteration_frames = program.settings.iteration_steps * environments.frames_per_step(program.environment)
+    experiment.say_scoring("the teacher", options.card_episodes, options.evaluation_limit)
     teacher = teachers.graduate(
         streams.root(options.seed, Purpose.CARD), program.network, jax.tree.map(lambda leaf: leaf[0], state.params),
         program.environment, program.env_params, epsilon=options.card_epsilon,
-        episodes=options.card_episodes, frames=before + program.iterations * iteration_frames, algorithm="PQN", seed=options.seed,
+        episodes=options.card_episodes, limit=options.evaluation_limit, frames=before + program.iterations * iteration_frames,
+        algorithm="PQN", seed=options.seed,
         version=purejaxrrl.__version__, command=shlex.join(["python", *sys.argv]),
         training=teachers.preprocessing.described(program.environment, reward_clip=program.settings.reward_clip),
     )  # fmt: skip

@@ -116,10 +116,12 @@ def save_student(
     if not parts.program.student.network:
         return []
     environment, settings = parts.environment, parts.program.settings
+    experiment.say_scoring("the student", options.card_episodes, settings.evaluation_limit)
     student = teachers.graduate(
         streams.root(options.seed, Purpose.CARD), parts.program.student.network,
         jax.tree.map(lambda leaf: leaf[0], state.learner.params), environment, environment.default_params,
-        epsilon=settings.evaluation_epsilon, episodes=options.card_episodes, frames=frames_of(parts), algorithm="QDagger",
+        epsilon=settings.evaluation_epsilon, episodes=options.card_episodes, limit=settings.evaluation_limit,
+        frames=frames_of(parts), algorithm="QDagger",
         seed=options.seed, version=purejaxrrl.__version__, command=shlex.join(["python", *sys.argv]),
         training=teachers.preprocessing.described(environment, reward_clip=settings.reward_clip),
     )  # fmt: skip

@@ -29,6 +29,9 @@ class Config:
     epsilon: float = option(
         CARDS_EPSILON, "chance of a random action of the teacher in these episodes", minimum=0, maximum=1
     )
+    evaluation_limit: int = option(
+        0, "agent steps after which an episode counts as it stands; 0: all are played to their ends", minimum=0
+    )
     seed: int = option(0, "seed of the episodes", minimum=0)
     write: bool = option(False, "put the scores on the teacher's card; its parameters stay as they are")
 
@@ -52,7 +55,10 @@ def main() -> None:
             atomic.check_writable(path)
         before = teacher.card
         key = streams.root(config.seed, Purpose.CARD)
-        teacher = teachers.scored_anew(key, teacher, environment, epsilon=config.epsilon, episodes=config.episodes)
+        experiment.say_scoring("the teacher and the random policy", config.episodes, config.evaluation_limit)
+        teacher = teachers.scored_anew(
+            key, teacher, environment, epsilon=config.epsilon, episodes=config.episodes, limit=config.evaluation_limit
+        )
         if config.write:
             teachers.save_card(path, teacher)
     card = teacher.card

@@ -178,8 +178,9 @@ class Game:
         environment = config.environment(game)
         options = config.sources(game, environment)
         students = {name: config.student(environment, name) for name in config.methods}
-        epsilon = next(iter(students.values())).evaluation_epsilon
-        teacher = experiment.fitted(options, experiment.load_teacher(options), environment, epsilon)
+        first = next(iter(students.values()))
+        scoring = first.evaluation_epsilon, first.evaluation_limit
+        teacher = experiment.fitted(options, experiment.load_teacher(options), environment, *scoring)
         needing = [settings for settings in students.values() if settings.needs_data]
         data = experiment.load_data(options, needing[0], environment, teacher) if needing else None
         return cls(environment, teacher, data, students)

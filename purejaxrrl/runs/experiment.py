@@ -13,6 +13,7 @@ from purejaxrrl.errors import UserError
 from purejaxrrl.files import atomic
 from purejaxrrl.replay import space
 from purejaxrrl.runs import identity, memory, run_folder
+from purejaxrrl.runs.progress import counted
 from purejaxrrl.streams import Purpose
 from purejaxrrl.students import hyperparameters, qdagger
 from purejaxrrl.students.hyperparameters import LARGEST, declare, option
@@ -120,7 +121,7 @@ def prepare(
     environment = make(options)
     before = run_folder.read_identity(_folder(options, {"program": name, "environment": environment.name})) or {}
     scores = before.get("teacher") if options.resume else None
-    teacher = fitted(options, teacher, environment, settings.evaluation_epsilon, scores)
+    teacher = fitted(options, teacher, environment, settings.evaluation_epsilon, settings.evaluation_limit, scores)
     student = described(settings, environment, environment.default_params)
     num_runs = len(runs) or options.seeds
     of_data = bytes_of_data(options, settings, environment, teacher) if settings.needs_data else 0
@@ -173,11 +174,13 @@ def fitted(
     teacher: teachers.Teacher,
     environment: Environment,
     epsilon: float,
+    limit: int = 0,
     before: Mapping[str, Any] | None = None,
 ) -> teachers.Teacher:
     """The teacher, scored anew where the environment has other options than its card's, or it is to press FIRE.
 
     Args:
+      epsilon, limit: as for `teachers.scored_anew`.
       before: what the run that is resumed says of its teacher, whose scores are taken where it is this one: played again on another
         machine they might round otherwise.
 
@@ -193,13 +196,21 @@ def fitted(
     ):
         scores = {name: before[name] for name in ("score", "random_score", "evaluation_episodes")}
         errors = {"score_error": None, "random_score_error": None}
-        card = dataclasses.replace(teacher.card, **scores, **errors, environment_options=options_of(environment))
+        played = {"environment_options": options_of(environment), "evaluation_limit": limit}
+        card = dataclasses.replace(teacher.card, **scores, **errors, **played)
         return dataclasses.replace(teacher, card=card)
     print(f"scoring the teacher and the random policy anew in {options.scoring_episodes} episodes of this environment")
     key = streams.root(0, Purpose.CARD)
-    teacher = teachers.scored_anew(key, teacher, environment, epsilon=epsilon, episodes=options.scoring_episodes)
+    episodes = options.scoring_episodes
+    teacher = teachers.scored_anew(key, teacher, environment, epsilon=epsilon, episodes=episodes, limit=limit)
     teachers.check_fits(teacher, environment)
     return teacher
+
+
+def say_scoring(who: str, episodes: int, limit: int) -> None:
+    """Prints that somebody's episodes are played now, which may take long."""
+    at_most = f" of at most {limit:,} agent steps" if limit else ""
+    print(f"scoring {who}: {counted(episodes, 'episode')}{at_most}", flush=True)
 
 
 def load_data(

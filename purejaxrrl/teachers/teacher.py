@@ -37,12 +37,13 @@ _REMEDY = "give a teacher's folder, as experiments/dqn.py or experiments/reincar
 
 @validation.validated
 class Card:
-    """What a teacher is and where it came from. Scores are mean undiscounted returns of whole episodes.
+    """What a teacher is and where it came from. Scores are mean undiscounted returns of episodes.
 
     environment: its name, as `env.name`.
     output: what `apply` returns, "q_values" or "logits".
     score, random_score: the teacher's and the uniformly random policy's, what normalised scores are made of.
     evaluation_episodes: how many episodes each score is the mean of.
+    evaluation_limit: agent steps after which these counted as they stood; 0: all were played to their ends.
     score_error, random_score_error: the standard errors of these means; None where they are not known.
     frames: of the environment, seen in training.
     longer_run: {"frames": ..., "score": ...} of the same training continued, where it was.
@@ -75,10 +76,11 @@ class Card:
     fire_after_life_loss: bool = False
     score_error: validation.Number | None = None
     random_score_error: validation.Number | None = None
+    evaluation_limit: validation.Count = 0
 
 
 class Score(NamedTuple):
-    """The mean undiscounted return of whole episodes, and its standard error; None of a single episode."""
+    """The mean undiscounted return of episodes, and its standard error; None of a single episode."""
 
     mean: float
     error: float | None
@@ -125,16 +127,17 @@ def score(
     epsilon: float,
     episodes: int,
     fire_action: int | None = None,
+    limit: int = 0,
 ) -> Score:
     """Of playing epsilon-greedily in `apply(weights, observations)`, `episodes` side by side, one each.
 
-    Consumes `key`. fire_action: see `playing.play`.
+    Consumes `key`. fire_action, limit: see `playing.play`.
     """
 
     @jax.jit
     def play(key: chex.PRNGKey, weights: Any) -> tuple[chex.Array, chex.Array]:
         policy = acting.epsilon_greedy_policy(lambda observations: apply(weights, observations), epsilon)
-        played = playing.play(key, environment, params, policy, episodes, fire_action=fire_action)
+        played = playing.play(key, environment, params, policy, episodes, limit=limit, fire_action=fire_action)
         return played.mean_return, played.returns
 
     mean, returns = play(key, weights)
@@ -151,6 +154,7 @@ def graduate(
     *,
     epsilon: float,
     episodes: int,
+    limit: int = 0,
     **about: Any,
 ) -> Teacher:
     """The teacher that a trained Q-network is, with a card that has its score and the random policy's; consumes `key`.
@@ -158,14 +162,15 @@ def graduate(
     Args:
       epsilon: exploration while it is scored.
       episodes: how many each score is the mean of.
+      limit: agent steps after which they count as they stand; 0: all are played to their ends.
       **about: the rest of the card: frames, algorithm, seed, version, command, training.
 
     Scores are played without what is for training only (`environments.for_evaluation`).
     """
     environment = for_evaluation(environment)
     score_key, random_key = jax.random.split(streams.of_teacher(key, checkpoints.fingerprint(weights)))
-    own = score(score_key, network.apply_q_values, weights, environment, params, epsilon, episodes)
-    random = random_score(random_key, environment, params, episodes)
+    own = score(score_key, network.apply_q_values, weights, environment, params, epsilon, episodes, limit=limit)
+    random = random_score(random_key, environment, params, episodes, limit)
     card = Card(
         environment=environment.name,
         output="q_values",
@@ -176,23 +181,24 @@ def graduate(
         evaluation_episodes=episodes,
         score_error=own.error,
         random_score_error=random.error,
+        evaluation_limit=limit,
         environment_options=options_of(environment),
         **about,
     )
     return from_network(network, weights, card)
 
 
-def random_score(key: chex.PRNGKey, environment: Environment, params: Any, episodes: int) -> Score:
-    """The uniformly random policy's; consumes `key`."""
+def random_score(key: chex.PRNGKey, environment: Environment, params: Any, episodes: int, limit: int = 0) -> Score:
+    """The uniformly random policy's; arguments as for `score`. Consumes `key`."""
 
     def indifferent(weights: Any, observations: chex.Array) -> chex.Array:
         return jnp.zeros((observations.shape[0], environment.num_actions))
 
-    return score(key, indifferent, None, environment, params, 1.0, episodes)
+    return score(key, indifferent, None, environment, params, 1.0, episodes, limit=limit)
 
 
 def scored_anew(
-    key: chex.PRNGKey, teacher: Teacher, environment: Environment, *, epsilon: float, episodes: int
+    key: chex.PRNGKey, teacher: Teacher, environment: Environment, *, epsilon: float, episodes: int, limit: int = 0
 ) -> Teacher:
     """The teacher with the scores, its own and the random policy's, that it has in this environment; its card's may be another.
 
@@ -202,8 +208,8 @@ def scored_anew(
     params = environment.default_params
     score_key, random_key = jax.random.split(streams.of_teacher(key, checkpoints.fingerprint(teacher.params)))
     fire = fire_action(teacher, environment)
-    own = score(score_key, teacher.apply, teacher.params, environment, params, epsilon, episodes, fire)
-    random = random_score(random_key, environment, params, episodes)
+    own = score(score_key, teacher.apply, teacher.params, environment, params, epsilon, episodes, fire, limit)
+    random = random_score(random_key, environment, params, episodes, limit)
     card = dataclasses.replace(
         teacher.card,
         score=own.mean,
@@ -211,6 +217,7 @@ def scored_anew(
         evaluation_episodes=episodes,
         score_error=own.error,
         random_score_error=random.error,
+        evaluation_limit=limit,
         environment_options=options_of(environment),
     )
     return dataclasses.replace(teacher, card=card)

@@ -78,7 +78,8 @@ def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
         assert capsys.readouterr().out.count(expected) == lines
 
 
-def test_a_longer_run_leaves_the_teacher_what_it_was(monkeypatch, tmp_path):
+def test_a_longer_run_leaves_the_teacher_what_it_was(monkeypatch, tmp_path, capsys):
+    """Both are scored up to the limit of evaluations, before any ball of Breakout has come back."""
     found = []
     for longer in (0, 480):
         run_main(
@@ -88,10 +89,19 @@ def test_a_longer_run_leaves_the_teacher_what_it_was(monkeypatch, tmp_path):
             "--keep-replay=0",
             "--head=c51",
             "--v-min=-5",
+            "--evaluation-limit=5",
         )
         found.append(teachers.load(tmp_path / str(longer) / "teacher"))
     assert found[0].fingerprint() == found[1].fingerprint()
     assert [teacher.card.algorithm for teacher in found] == ["C51", "C51"]
+    cards = [teacher.card for teacher in found]
+    assert all((card.evaluation_limit, card.score, card.random_score) == (5, 0.0, 0.0) for card in cards)
+    assert cards[1].longer_run == {"frames": 480, "score": 0.0}
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("scoring ")]
+    of_teacher, of_longer_run = (
+        f"scoring {who}: 4 episodes of at most 5 agent steps" for who in ("the teacher", "the longer run")
+    )
+    assert said == [of_teacher, of_teacher, of_longer_run]
 
 
 @pytest.mark.slow

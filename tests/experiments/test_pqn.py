@@ -185,11 +185,14 @@ def test_the_learning_rate_falls_where_it_is_to(monkeypatch):
         assert [float(rate) for rate in rates] == pytest.approx(expected)
 
 
-def test_the_first_of_several_runs_is_the_teacher(monkeypatch, tmp_path):
+def test_the_first_of_several_runs_is_the_teacher(monkeypatch, tmp_path, capsys):
+    """Scored up to the limit, before any ball of Breakout has come back."""
     for seeds in (1, 2):
-        run_main(monkeypatch, tmp_path / str(seeds), seeds=seeds, frames=64)
+        run_main(monkeypatch, tmp_path / str(seeds), seeds=seeds, frames=64, evaluation_limit=5)
+    assert capsys.readouterr().out.count("scoring the teacher: 2 episodes of at most 5 agent steps\n") == 2
     alone, first = (teachers.load(tmp_path / str(seeds) / "teacher") for seeds in (1, 2))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), alone.params, first.params)
+    assert (first.card.evaluation_limit, first.card.score) == (5, 0.0)
     rows = list(csv.DictReader((tmp_path / "2" / "metrics.csv").open()))
     assert [row["seed"] for row in rows] == ["0", "1"] and rows[0]["td_loss"] != rows[1]["td_loss"]
 

@@ -168,6 +168,20 @@ def test_an_output_that_nobody_knows_is_refused():
         dataclasses.replace(CARD, output="advantages")
 
 
+def test_scores_are_of_episodes_up_to_a_limit_which_the_card_names(teacher):
+    """Episodes of six steps, the longest; the first four return 1 + 2 + 3 + 4 and a quarter of each action, of which 2 is the greatest."""
+    corridor, key = Corridor(longest=10**6), jax.random.key(0)
+    idle = teachers.Teacher(lambda params, observations: jnp.zeros((len(observations), 3)), jnp.zeros(()), CARD)
+    for limit, ideal in ((0, 21.0), (4, 10.0)):
+        scored = teachers.scored_anew(key, idle, corridor, epsilon=0.0, episodes=8, limit=limit).card
+        graduated = teachers.graduate(
+            key, NETWORK, teacher.params, corridor, corridor.default_params, epsilon=0.0, episodes=8, limit=limit, frames=1
+        ).card  # fmt: skip
+        assert scored.evaluation_limit == graduated.evaluation_limit == limit and scored.score == ideal
+        for found in (scored.random_score, graduated.random_score, graduated.score):
+            assert ideal <= found <= ideal + 0.5 * (limit or 6)
+
+
 def test_a_teacher_that_fits_is_accepted(teacher):
     teachers.check_fits(teacher, Corridor())
 

@@ -117,7 +117,7 @@ def test_scores_are_played_anew_in_the_students_environment(make, tmp_path, monk
 def test_a_student_graduates_where_students_are_scored(make, monkeypatch):
     """Not where a lost life ends an episode and rewards are clipped, whatever environment it was trained in."""
     played = []
-    monkeypatch.setattr(teacher_module, "score", lambda key, apply, weights, environment, *rest: played.append(
+    monkeypatch.setattr(teacher_module, "score", lambda key, apply, weights, environment, *_, **__: played.append(
         environments.options_of(environment)
     ) or teacher_module.Score(1.0, 0.5))  # fmt: skip
     environment = make(noop_max=3, clip_rewards=True, terminal_on_life_loss=True)
@@ -154,7 +154,7 @@ def test_a_teacher_that_is_to_press_fire_is_scored_so(make, monkeypatch):
     before = {"sha256": teacher.fingerprint(), "score": 7.5, "random_score": 0.5, "evaluation_episodes": 100}
     options = experiment.Options(teacher="somewhere", teacher_fires=True, scoring_episodes=100)
     for change, score in (({}, 7.5), ({"sha256": "another"}, 7.0), ({"evaluation_episodes": 99}, 7.0)):
-        assert experiment.fitted(options, teacher, environment, 0.0, before | change).card.score == score
+        assert experiment.fitted(options, teacher, environment, 0.0, before=before | change).card.score == score
 
 
 def test_fire_is_pressed_while_a_teacher_is_scored(make):
