@@ -23,6 +23,7 @@ import purejaxrrl
 from purejaxrrl import environments, functions, networks, streams, teachers
 from purejaxrrl.environments.base import Environment, check_discrete
 from purejaxrrl.errors import UserError
+from purejaxrrl.evaluation import playing
 from purejaxrrl.replay import acting
 from purejaxrrl.runs import command_line, compilations, devices, experiment, run_folder
 from purejaxrrl.runs import identity as run_identity
@@ -433,6 +434,7 @@ def main() -> None:
         experiment.check_output(options)
         environment = experiment.make(options)
         program = make_program(settings, environment, options.frames, options.decay_frames)
+        playing.check_ends(environment, program.env_params, options.evaluation_limit)
         lasting = experiment.effective(options, settings, leave_out=("frames",))  # a run that ended may go on
         start = load_start(options, program)
         identity = run_identity.of_run("pqn", environment.name, lasting, start)

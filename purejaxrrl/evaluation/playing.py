@@ -5,11 +5,33 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.errors import UserError
 from purejaxrrl.replay.acting import Policy, fire_after, fire_at_first, reset
+
+LONGEST = 10_000_000
+"""Agent steps that are waited for an episode's end, at most: 370 times as long as an episode of Atari lasts at most by default."""
+
+
+def check_ends(environment: Environment, env_params: Any, limit: int) -> None:
+    """Raises ValueError where episodes are played to their ends, and the environment says that these may never come.
+
+    It says so by `max_steps_in_episode` of its params, as gymnax' and ours have it. What has none may end all the same: it passes.
+
+    Args:
+      limit: as for `play`.
+    """
+    steps = getattr(env_params, "max_steps_in_episode", None)
+    if limit or steps is None or isinstance(steps, jax.core.Tracer):
+        return
+    if not (longest := np.asarray(steps).max()) <= LONGEST:
+        raise UserError(
+            f"an episode of {environment.name} may have {longest:,} agent steps (max_steps_in_episode), more than the {LONGEST:,} that a "
+            f"score waits for; give an evaluation limit (--evaluation-limit), or make the environment with shorter episodes"
+        )
 
 
 @struct.dataclass

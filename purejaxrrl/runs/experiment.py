@@ -10,6 +10,7 @@ import purejaxrrl
 from purejaxrrl import environments, replay, streams, teachers
 from purejaxrrl.environments.base import Environment, options_of
 from purejaxrrl.errors import UserError
+from purejaxrrl.evaluation import playing
 from purejaxrrl.files import atomic
 from purejaxrrl.replay import space
 from purejaxrrl.runs import identity, memory, run_folder
@@ -184,8 +185,9 @@ def fitted(
       before: what the run that is resumed says of its teacher, whose scores are taken where it is this one: played again on another
         machine they might round otherwise.
 
-    Raises UserError where it is none for the environment.
+    Raises UserError where it is none for the environment, or an episode may never end.
     """
+    playing.check_ends(environment, environment.default_params, limit)
     teachers.check_fits(teacher, environment)
     differs = teachers.preprocessing.differences(teacher.card.environment_options, environment)
     if not differs and not options.teacher_fires:

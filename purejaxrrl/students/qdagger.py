@@ -120,7 +120,7 @@ def program(
       env_params: the environment's default ones unless given.
 
     Raises:
-      ValueError: environment, teacher, data and settings do not fit each other.
+      ValueError: environment, teacher, data and settings do not fit each other, or an evaluation may never end.
     """
     env_params = environment.default_params if env_params is None else env_params
     _check_learns(settings)
@@ -140,6 +140,8 @@ def program(
     _check_outputs(environment, env_params, student, teacher)
     if data:
         _check_data(memory, data, teacher)
+    if evaluation is None:
+        playing.check_ends(environment, env_params, settings.evaluation_limit)
     return Program(
         settings=settings,
         environment=environment,

@@ -132,7 +132,11 @@ def score(
     """Of playing epsilon-greedily in `apply(weights, observations)`, `episodes` side by side, one each.
 
     Consumes `key`. fire_action, limit: see `playing.play`.
+
+    Raises:
+      ValueError: there is no limit, and episodes may never end (`playing.check_ends`).
     """
+    playing.check_ends(environment, params, limit)
 
     @jax.jit
     def play(key: chex.PRNGKey, weights: Any) -> tuple[chex.Array, chex.Array]:

@@ -1,5 +1,7 @@
 """Playing episodes to score a policy, where every episode is known beforehand."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,6 +107,20 @@ def test_an_episode_without_end_ends_an_evaluation_at_its_limit():
     assert (found.number == 1).all() and (found.steps == 40).all()
     with pytest.raises(ValueError, match="limit of 9 agent steps is below the 10 that each environment plays"):
         playing.play(jax.random.key(0), environment, params, _walk, 3, 30, 9)
+
+
+@pytest.mark.parametrize("steps", [10_000_001, 2**31 - 1, np.float32(np.inf), jnp.array([27_000, 2**29])])
+def test_an_episode_that_may_never_end_needs_a_limit(steps):
+    environment, params = Corridor(), types.SimpleNamespace(max_steps_in_episode=steps)
+    with pytest.raises(ValueError, match=r"an episode of toy/corridor may have \S+ agent steps .*--evaluation-limit"):
+        playing.check_ends(environment, params, limit=0)
+    playing.check_ends(environment, params, limit=7)
+    for ends in (
+        types.SimpleNamespace(max_steps_in_episode=10_000_000),
+        CorridorParams(),
+        None,
+    ):  # the last two say nothing
+        playing.check_ends(environment, ends, limit=0)
 
 
 def _walk(key, observations):

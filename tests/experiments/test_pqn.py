@@ -308,6 +308,16 @@ def test_runs_go_on_from_a_teacher(monkeypatch, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+def test_a_card_that_may_never_be_scored_is_refused_before_the_training(monkeypatch, tmp_path, capsys):
+    environment = toys.Corridor()
+    environment.default_params = types.SimpleNamespace(limit=6, max_steps_in_episode=2**31 - 1)
+    monkeypatch.setattr(pqn.experiment, "make", lambda options: environment)
+    with pytest.raises(SystemExit):
+        run_main(monkeypatch, tmp_path / "run")
+    assert "an episode of toy/corridor may have 2,147,483,647 agent steps" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("frames", "more"), [(10, "; 10 were asked for; an iteration is 64"), (64, "")])
 def test_frames_that_are_rounded_up_are_told(frames, more, monkeypatch, tmp_path, capsys):
     def stop(*_):

@@ -15,7 +15,7 @@ from purejaxrrl.runs import devices, training
 from purejaxrrl.streams import Purpose, stream
 from purejaxrrl.students import qdagger, weaning
 from purejaxrrl.students.hyperparameters import declaration, names, offline_part, replace, stack
-from purejaxrrl.students.settings import QDagger
+from purejaxrrl.students.settings import DQN, QDagger
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +232,17 @@ def test_gymnax_environment_by_name():
     assert purejaxrrl.make("gymnax/CartPole-v1").num_actions == 2
     with pytest.raises(ValueError, match="CartPole-v1"):
         purejaxrrl.make("gymnax/CartPole")
+
+
+def test_an_evaluation_that_may_never_end_is_refused(breakout):
+    """Before anything is compiled; one that is limited, or one's own, is not."""
+    endless = breakout.default_params.replace(max_steps_in_episode=2**31 - 1)
+    small = {"capacity": 400, "widths": (4,)}
+    with pytest.raises(ValueError, match="minatar/breakout may have 2,147,483,647 agent steps"):
+        qdagger.program(DQN(**small), breakout, env_params=endless)
+    qdagger.program(DQN(**small, evaluation_limit=5), breakout, env_params=endless)
+    qdagger.program(DQN(**small), breakout, env_params=endless, evaluation=lambda *_: None)
+    with pytest.raises(ValueError, match="give an evaluation limit"):
+        teachers.score(
+            jax.random.key(0), lambda params, seen: jnp.zeros((len(seen), 3)), None, breakout, endless, 1.0, 1
+        )

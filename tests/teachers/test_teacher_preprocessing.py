@@ -114,6 +114,12 @@ def test_scores_are_played_anew_in_the_students_environment(make, tmp_path, monk
     assert experiment.fitted(options, loaded, make(sticky_action_probability=0.0, noop_max=3), 0.0).card.score == 99.0
 
 
+def test_a_teacher_whose_game_may_never_end_is_refused_before_its_data_are_collected(make):
+    environment = make(sticky_action_probability=0.0, noop_max=3, max_frames_in_episode=2147483644)
+    with pytest.raises(ValueError, match="an episode of atari/breakout may have 536,870,911 agent steps"):
+        experiment.fitted(experiment.Options(), idle_teacher(environment), environment, 0.0)
+
+
 def test_a_student_graduates_where_students_are_scored(make, monkeypatch):
     """Not where a lost life ends an episode and rewards are clipped, whatever environment it was trained in."""
     played = []
