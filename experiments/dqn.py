@@ -2,8 +2,12 @@
 
     python experiments/dqn.py --environment minatar/asterix --frames 1e6
     python experiments/dqn.py --head c51 --frames 2e6 --output runs/my-teacher
+    python experiments/dqn.py --environment atari/pong
+    python experiments/dqn.py --environment atari/pong --help   # what the defaults are there
 
 The teacher, and beside it the end of its replay as its data, are in the output folder.
+
+On Atari other defaults hold, Dopamine's, with half of its replay memory (500,000 transitions, 3.5 GB).
 """
 
 import dataclasses
@@ -22,7 +26,7 @@ from purejaxrrl.runs import command_line, compilations, devices, experiment, mem
 from purejaxrrl.runs import identity as run_identity
 from purejaxrrl.runs.progress import counted
 from purejaxrrl.streams import Purpose
-from purejaxrrl.students import qdagger
+from purejaxrrl.students import presets, qdagger
 from purejaxrrl.students.hyperparameters import declare, option, replace
 from purejaxrrl.students.settings import DQN, SIDE_BY_SIDE
 from purejaxrrl.teachers import datasets
@@ -147,7 +151,10 @@ def main() -> None:
     devices.use_cores()
     compilations.keep()
     with command_line.user_errors():
-        options, settings = command_line.parse((Options, DQN), __doc__, leave_out=("online_iterations",))
+        preset = presets.of_dqn(command_line.given("environment", ""))
+        options, settings = command_line.parse(
+            (Options, DQN), __doc__, leave_out=("online_iterations",), defaults=preset
+        )
         experiment.check_output(options)
         environment = experiment.make(options)
         settings = with_iterations(options, settings, environment)

@@ -132,6 +132,31 @@ QUICK_ON_ATARI: Mapping[str, Any] = {
 """Students of 100,000 agent steps (400,000 frames), one a core of two, with half of the Nature CNN. Rates, temperature and the end of
 weaning, which lies beyond the run, are the paper's: lambda follows the score alone. Nothing was searched."""
 
+DQN_ON_ATARI: Mapping[str, Any] = {
+    "frames": 10_000_000,
+    "card_episodes": 100,
+    "network": "nature_cnn",
+    "iteration_steps": 50_000,
+    "target_period": 2_000,
+    "capacity": 500_000,
+    "warm_up": 20_000,
+    "epsilon_hold_steps": 20_000,
+    "epsilon_decay_steps": 250_000,
+    "td_error": "squared",
+    "learning_rate": 6.25e-5,
+    "reward_clip": 1.0,
+    "evaluation_environments": 16,
+    "evaluation_steps": 16_000,
+    "evaluation_limit": 10_000,
+}
+"""Dopamine's DQN with Adam, what `DQN` has as Dopamine has it left out, but for these: half of its replay memory, 3.5 GB, iterations and
+evaluations that are shorter, and episodes that are cut where they are scored."""
+
+
+def of_dqn(environment: str) -> Mapping[str, Any]:
+    """What experiments/dqn.py has where nothing else is given, for an environment of that name, beside the declared defaults."""
+    return DQN_ON_ATARI if environment.startswith("atari/") else {}
+
 
 def named(name: str, environment: str = "") -> Mapping[str, Any]:
     """The preset of that name, for an environment of that name. Raises ValueError, with all names, if there is none."""

@@ -205,14 +205,19 @@ def described(settings: Any, environment: Environment, env_params: Any) -> Stude
     )
 
 
+_NOT_FOR_PIXELS = {"minatar_cnn": "planes of 0 and 1", "mlp": "vectors and small planes"}
+
+
 def check_not_pixels(network: str, observations: Any) -> None:
-    """Raises ValueError where MinAtar's network would see the Nature CNN's pixels, which it neither scales nor shrinks.
+    """Raises ValueError where MinAtar's network or an mlp would see the Nature CNN's pixels, which they neither scale nor shrink.
 
     observations: the environment's space. Teachers that were trained so by an earlier release load as ever.
     """
     shape, high = tuple(observations.shape), getattr(observations, "high", 1)
-    if network == "minatar_cnn" and len(shape) == 3 and min(shape[:2]) >= 36 and np.max(high) == 255:
-        raise UserError(f"network 'minatar_cnn' is for planes of 0 and 1, not for pixels {shape}; take 'nature_cnn'")
+    if network in _NOT_FOR_PIXELS and len(shape) == 3 and min(shape[:2]) >= 36 and np.max(high) == 255:
+        raise UserError(
+            f"network {network!r} is for {_NOT_FOR_PIXELS[network]}, not for pixels {shape}; take 'nature_cnn'"
+        )
 
 
 def network_options(settings: Any) -> dict[str, Any]:

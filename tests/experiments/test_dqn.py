@@ -6,6 +6,7 @@ import sys
 
 import dqn
 import event_files
+import fake_console
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from tiny import SHORT_EPISODES
 
 from purejaxrrl import teachers
+from purejaxrrl.replay import space
 from purejaxrrl.students import qdagger
 from purejaxrrl.students.settings import DQN
 from purejaxrrl.teachers import datasets
@@ -76,6 +78,32 @@ def test_a_teacher_is_saved_with_card_and_replay(monkeypatch, tmp_path, capsys):
         run_main(monkeypatch, tmp_path / "run", "--resume")
         expected = "it is no teacher for a student: its score of 0.5 is not above the random policy's 0.5"
         assert capsys.readouterr().out.count(expected) == lines
+
+
+def test_atari_has_defaults_of_its_own(monkeypatch, tmp_path):
+    """Those of docs/pixels.md, which fit a machine of 16 GB: its system takes two of them."""
+    found = []
+
+    def open_folder(options, identity):
+        found.append(identity["settings"])
+        raise KeyboardInterrupt
+
+    fake_console.install(monkeypatch)
+    monkeypatch.setattr(space, "available_bytes", lambda devices=1: 14 * 10**9)
+    monkeypatch.setattr(dqn.experiment, "open_folder", open_folder)
+    for more in ([], ["--width=0.5", "--frames=2e5"], ["--environment=minatar/breakout"]):
+        monkeypatch.setattr(sys, "argv", ["dqn.py", f"--output={tmp_path / 'run'}", "--environment=atari/pong", *more])
+        with pytest.raises(SystemExit, match="130"):
+            dqn.main()
+    expected = {
+        "network": "nature_cnn", "padding": "SAME", "steps_per_update": 4, "target_period": 2_000, "batch_size": 32, "warm_up": 20_000,
+        "epsilon_start": 1.0, "epsilon_end": 0.01, "epsilon_hold_steps": 20_000, "epsilon_decay_steps": 250_000, "n_step": 1,
+        "td_error": "squared", "learning_rate": 6.25e-5, "adam_eps": 1.5e-4, "reward_clip": 1.0, "discount": 0.99,
+        "frames": 10_000_000, "card_episodes": 100, "capacity": 500_000, "evaluation_epsilon": 0.001,
+    }  # fmt: skip
+    assert {name: found[0][name] for name in expected} == expected and found[0]["evaluation_limit"]
+    assert (found[1]["width"], found[1]["frames"], found[1]["network"]) == (0.5, 200_000, "nature_cnn")
+    assert (found[2]["network"], found[2]["frames"], found[2]["reward_clip"]) == ("mlp", 1_000_000, 0.0)
 
 
 def test_a_longer_run_leaves_the_teacher_what_it_was(monkeypatch, tmp_path, capsys):

@@ -205,10 +205,12 @@ def test_a_module_of_ones_own_gets_the_observations_shape():
 @pytest.mark.parametrize(
     ("size", "high", "is_refused"), [(84, 255, True), (36, 255, True), (35, 255, False), (84, 1, False)]
 )
-def test_minatars_network_is_not_for_pixels_that_the_nature_cnn_takes(size, high, is_refused):
+@pytest.mark.parametrize("network", ["minatar_cnn", "mlp"])
+def test_pixels_that_the_nature_cnn_takes_are_for_no_network_of_vectors_or_planes(network, size, high, is_refused):
     space = base.box(0, high, (size, size, 4), jnp.uint8)
     environment = types.SimpleNamespace(num_actions=3, observation_space=lambda params: space)
     expected = pytest.raises(ValueError, match=r"not for pixels \(\d+, \d+, 4\); take 'nature_cnn'")
     with expected if is_refused else contextlib.nullcontext():
-        student.described(DQN(network="minatar_cnn"), environment, None)
-    student.described(DQN(network="mlp"), environment, None)
+        student.described(DQN(network=network), environment, None)
+    if size >= 36:
+        student.described(DQN(network="nature_cnn"), environment, None)

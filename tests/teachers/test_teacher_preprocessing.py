@@ -208,7 +208,7 @@ def test_fire_counts_in_scores(make):
 def test_fire_is_pressed_where_the_teacher_acts_for_a_student(breakout):
     teacher = idle_teacher(breakout, fire_after_life_loss=True)
     settings = QDagger(
-        offline_iterations=0, num_environments=LANES, capacity=200, batch_size=2, network="mlp", widths=(2,), max_n_step=3,
+        offline_iterations=0, num_environments=LANES, capacity=200, batch_size=2, network="nature_cnn", width=1 / 32, max_n_step=3,
         roll_in_steps=1, guide_probability=1.0, guide_decay_steps=10**9, target_period=1, iteration_steps=40,
     )  # fmt: skip
     program, settings = qdagger.program(settings, breakout, teacher), as_arrays(settings)

@@ -13,7 +13,7 @@ from purejaxrrl.students.settings import DQN
 
 SETTINGS = DQN(
     iteration_steps=480, online_iterations=1, batch_size=8, capacity=480, warm_up=160, target_period=10,
-    evaluation_environments=2, evaluation_steps=40,
+    evaluation_environments=2, evaluation_steps=40, network="nature_cnn", width=0.125,
 )  # fmt: skip
 
 
