@@ -36,6 +36,13 @@ def differences(card_options: dict[str, Any], environment: Environment) -> dict[
     return {name: (card_options.get(name, "default"), here.get(name, "default")) for name in names}
 
 
+def trained_otherwise(training: dict[str, Any], environment: Environment) -> dict[str, tuple[Any, Any]]:
+    """What a teacher was trained with and this environment has otherwise, by name, where both say it: (the teacher's, this one's)."""
+    here = described(environment)
+    names = sorted(name for name in training.keys() & here.keys() if training[name] != here[name])
+    return {name: (training[name], here[name]) for name in names}
+
+
 def listed(found: dict[str, tuple[Any, Any]]) -> str:
     """Differences as part of a line."""
     return ", ".join(f"{name} {theirs} there, {ours} here" for name, (theirs, ours) in found.items())

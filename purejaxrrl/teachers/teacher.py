@@ -272,8 +272,9 @@ def check_trained_on(teacher: Teacher, environment_name: str) -> None:
 def check_fits(teacher: Teacher, environment: Environment, *, normalises: bool = True) -> None:
     """Raises ValueError where the teacher is not one for this environment, or its scores cannot normalise anything.
 
-    What it sees and what its actions do must be the same: the game, the observation, the actions, the frame skip. Where the
-    environment differs otherwise (sticky actions, no-ops, ...) it warns that its scores were played in another (`scored_anew`).
+    What it sees and what its actions do must be the same: the game, the observation, the actions, the frame skip, both where it was
+    trained and where its scores were played. Where the environment differs otherwise (sticky actions, no-ops, ...) a warning says
+    what it was trained with, and whether its scores were played in another (`scored_anew`).
 
     normalises: whether its card's scores are to be used, and not only itself.
     """
@@ -281,7 +282,8 @@ def check_fits(teacher: Teacher, environment: Environment, *, normalises: bool =
     shape = tuple(environment.observation_space(environment.default_params).shape)
     check_trained_on(teacher, environment.name)
     differences = preprocessing.differences(card.environment_options, environment)
-    if found := preprocessing.decisive(differences):
+    trained = preprocessing.trained_otherwise(card.training, environment)
+    if found := preprocessing.decisive(trained | differences):
         raise UserError(
             f"the teacher's {card.environment} was made with other options ({preprocessing.listed(found)}), so that it sees or does "
             f"something else; give the same --environment-options, or train a teacher"
@@ -295,12 +297,20 @@ def check_fits(teacher: Teacher, environment: Environment, *, normalises: bool =
     if normalises and (fault := not_above_random(card)):
         raise UserError(f"the teacher's {fault}")
     fire_action(teacher, environment)
-    if differences:
-        warnings.warn(
-            f"the teacher's {card.environment} was made with other options ({preprocessing.listed(differences)}): the scores on its "
-            f"card were played there",
-            stacklevel=2,
-        )
+    if trained or differences:
+        # Of this line, so that it is shown once, whoever asks.
+        warnings.warn(_told(card.environment, trained, differences), stacklevel=1)
+
+
+def _told(name: str, trained: dict[str, tuple[Any, Any]], differences: dict[str, tuple[Any, Any]]) -> str:
+    """In a line, what a teacher was trained with that is otherwise here, and where the scores on its card were played."""
+    facts = ", ".join(f"{option} {theirs} ({ours} here)" for option, (theirs, ours) in trained.items())
+    was = [f"the teacher was trained with {facts}"] if trained else []
+    if not differences:
+        return f"{was[0]}; the scores on its card were played in this environment"
+    listed = preprocessing.listed(differences)
+    played = f"the teacher's {name} was made with other options ({listed}): the scores on its card were played there"
+    return "; ".join([*was, played])
 
 
 def save(path: str | os.PathLike, teacher: Teacher) -> None:

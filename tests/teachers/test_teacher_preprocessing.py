@@ -84,6 +84,12 @@ def test_a_teacher_that_sees_or_does_something_else_is_refused(breakout, options
     with pytest.raises(ValueError, match=f"{message}.*sees or does something else"):
         teachers.check_fits(dataclasses.replace(teacher, card=card), breakout)
 
+    # It is what it was trained with that counts, wherever its scores were played.
+    trained = idle_teacher(breakout, training=preprocessing.described(breakout, reward_clip=1.0) | options)
+    (name, value), here = next(iter(options.items())), preprocessing.described(breakout)
+    with pytest.raises(ValueError, match=f"{name} {value} there, {here[name]} here.*sees or does something else"):
+        teachers.check_fits(trained, breakout)
+
 
 def test_other_differences_are_a_warning(make):
     other = make(noop_max=3, max_frames_in_episode=40)
@@ -91,6 +97,33 @@ def test_other_differences_are_a_warning(make):
         UserWarning, match="max_frames_in_episode default there, 40 here, sticky_action_probability 0.0 there, default"
     ):
         teachers.check_fits(idle_teacher(other), other)
+
+
+def test_what_a_teacher_was_trained_with_is_told_in_one_line(make, breakout):
+    """Once, however often it is asked for; and not at all where it is the same, or the card does not say."""
+    environment, training = make(), preprocessing.described(breakout, reward_clip=1.0)
+    told = (
+        "the teacher was trained with clip_rewards True (False here), noop_max 3 (0 here), "
+        "sticky_action_probability 0.0 (0.25 here), terminal_on_life_loss True (False here); "
+    )
+    here = idle_teacher(environment, environment_options={}, training=training)
+    elsewhere = idle_teacher(environment, training=training | {"of_another_release": 1})
+    for teacher, scores in (
+        (here, "the scores on its card were played in this environment"),
+        (
+            elsewhere,
+            "the teacher's atari/breakout was made with other options (noop_max 3 there, default here, sticky_action_probability 0.0 "
+            "there, default here): the scores on its card were played there",
+        ),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            teachers.check_fits(teacher, environment)
+            datasets.collect(jax.random.key(0), environment, teacher, 8 * LANES, num_environments=LANES)
+        assert [str(each.message) for each in caught if each.category is UserWarning] == [told + scores]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        teachers.check_fits(idle_teacher(breakout, training=training), breakout)
 
 
 def test_scores_are_played_anew_in_the_students_environment(make, tmp_path, monkeypatch):
