@@ -24,7 +24,7 @@ from purejaxrrl import environments, functions, networks, streams, teachers
 from purejaxrrl.environments.base import Environment, check_discrete
 from purejaxrrl.errors import UserError
 from purejaxrrl.evaluation import playing
-from purejaxrrl.replay import acting
+from purejaxrrl.replay import acting, space
 from purejaxrrl.runs import command_line, compilations, devices, experiment, run_folder
 from purejaxrrl.runs import identity as run_identity
 from purejaxrrl.runs.progress import ProgressBar, counted
@@ -206,9 +206,9 @@ def make_program(settings: PQN, environment: Environment, frames: int, decay_fra
     for them, actions are not discrete, frames are too many, or the learning rate is 0 before they end."""
     env_params = environment.default_params
     check_discrete(environment, env_params)
-    space = environment.observation_space(env_params)
-    check_not_pixels(settings.network, space)
-    shape = tuple(space.shape)
+    observations = environment.observation_space(env_params)
+    check_not_pixels(settings.network, observations)
+    shape = tuple(observations.shape)
     network = networks.describe(settings.network, environment.num_actions, shape, **network_options(settings))
     given = {"frames": frames, "decay_frames": frames if decay_frames is None else decay_frames}
     iterations = {name: _iterations(settings, environment, name, number) for name, number in given.items()}
@@ -262,6 +262,36 @@ def play(program: Program, state: State, key: chex.PRNGKey, epsilon: chex.Array)
     last_value = program.network.apply(state.params, actors.observation).max(-1)
     rollout = Rollout(*rows, last_value, *(each.sum() for each in ended))
     return state._replace(actors=actors, running_return=running), rollout
+
+
+def check_space(program: Program, runs: int) -> None:
+    """Raises UserError where the runs' states and rollouts, and the minibatches that are gathered from these, do not fit the memory.
+
+    It has the bytes asked for, those there, and the largest number of environments that fits.
+    """
+    settings, key = program.settings, jax.random.key(0)
+    state = jax.eval_shape(functools.partial(init, program), key, settings)
+    rollout = space.size(jax.eval_shape(functools.partial(play, program), state, key, 1.0)[1])
+    learner = space.size((state.params, state.optimiser))
+    of_environments = space.size(state) - learner + rollout + rollout // settings.minibatches
+    asked, available = runs * (learner + of_environments), space.available_bytes(len(devices.devices_for(runs)))
+    if available is None or asked <= available:
+        return
+    number, steps = settings.num_environments, settings.rollout_steps
+    room = max(available // runs - learner, 0) * number // of_environments
+    fitting = (n for n in range(min(room, number), 0, -1) if _fits(settings, n))
+    largest = next(fitting, None)
+    remedy = f"take --num-environments of at most {largest}" if largest else "no number of environments fits"
+    raise UserError(
+        f"{counted(runs, 'run')} of {number:,} environments and rollouts of {steps} steps would take {asked:,} bytes "
+        f"({runs * rollout:,} of it rollouts), and {available:,} are available; {remedy}"
+    )
+
+
+def _fits(settings: PQN, num_environments: int) -> bool:
+    """Whether minibatches and iterations are whole with so many environments."""
+    transitions = num_environments * settings.rollout_steps
+    return not transitions % settings.minibatches and not settings.iteration_steps % transitions
 
 
 def lambda_returns(rollout: Rollout, reward: chex.Array, discount: chex.Array, trace_decay: chex.Array) -> chex.Array:
@@ -435,6 +465,7 @@ def main() -> None:
         environment = experiment.make(options)
         program = make_program(settings, environment, options.frames, options.decay_frames)
         playing.check_ends(environment, program.env_params, options.evaluation_limit)
+        check_space(program, options.seeds)
         lasting = experiment.effective(options, settings, leave_out=("frames",))  # a run that ended may go on
         start = load_start(options, program)
         identity = run_identity.of_run("pqn", environment.name, lasting, start)

@@ -7,6 +7,7 @@ import sys
 import types
 
 import event_files
+import fake_console
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ import pqn
 import pytest
 import toys
 
+import purejaxrrl
 from purejaxrrl import teachers
 from purejaxrrl.streams import Purpose, stream
 
@@ -306,6 +308,39 @@ def test_runs_go_on_from_a_teacher(monkeypatch, tmp_path, capsys):
         with pytest.raises(SystemExit):
             run_main(monkeypatch, tmp_path / "third", **more | wrong)
         assert message in capsys.readouterr().err
+
+
+def test_what_does_not_fit_the_memory_is_refused_with_what_fits(monkeypatch, tmp_path, capsys):
+    """Before anything is compiled: by default 128 stacks of 28,224 bytes in each of 32 steps, and a 32nd of these once more."""
+    fake_console.install(monkeypatch)
+    program = pqn.make_program(pqn.PQN(), purejaxrrl.make("atari/breakout"), 1)
+    state = jax.eval_shape(functools.partial(pqn.init, program), jax.random.key(0), program.settings)
+    rollout = 32 * 128 * (28_224 + 4 + 4 + 3 + 4) + 128 * 4 + 8
+    run = pqn.space.size(state) + rollout + rollout // 32
+    # An iteration is whole with 128, 80, 64, 40, 32, 20, 16 or 10 environments.
+    for runs, room, largest, too_many in (
+        (1, run, 128, None),
+        (1, run - 1, 80, 128),
+        (3, 2 * run, 64, 80),
+        (3, run, 20, 32),
+    ):
+        monkeypatch.setattr(pqn.space, "available_bytes", lambda devices=1, room=room: room)
+        pqn.check_space(program._replace(settings=pqn.PQN(num_environments=largest)), runs)
+        if too_many:
+            with pytest.raises(ValueError, match="environments of at most"):
+                pqn.check_space(program._replace(settings=pqn.PQN(num_environments=too_many)), runs)
+            with pytest.raises(ValueError) as error:
+                pqn.check_space(program, runs)
+            assert str(error.value) == (
+                f"{runs} run{'s' if runs > 1 else ''} of 128 environments and rollouts of 32 steps would take {runs * run:,} bytes "
+                f"({runs * rollout:,} of it rollouts), and {room:,} are available; take --num-environments of at most {largest}"
+            )
+    monkeypatch.setattr(pqn.space, "available_bytes", lambda devices=1: 1_000_000)
+    monkeypatch.setattr(sys, "argv", ["pqn.py", f"--output={tmp_path / 'run'}"])
+    with pytest.raises(SystemExit):
+        pqn.main()
+    assert "1,000,000 are available; no number of environments fits" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_card_that_may_never_be_scored_is_refused_before_the_training(monkeypatch, tmp_path, capsys):
