@@ -2,16 +2,18 @@
 
     python experiments/score_teacher.py                                           # the shipped Breakout teacher, 5,000 episodes
     python experiments/score_teacher.py --teacher runs/my-teacher/teacher --write # and puts the scores on its card
+    python experiments/score_teacher.py --environment atari/breakout              # 100 episodes, cut after 10,000 agent steps
 
 What is normalised by a card moves with its scores. A teacher's fingerprint, which its data and its students' streams depend on, does
 not.
 """
 
-from purejaxrrl import environments, streams, teachers
+from purejaxrrl import streams, teachers
 from purejaxrrl.errors import UserError
 from purejaxrrl.files import atomic
 from purejaxrrl.runs import command_line, compilations, devices, experiment
 from purejaxrrl.streams import Purpose
+from purejaxrrl.students import presets
 from purejaxrrl.students.hyperparameters import declaration, declare, option
 from purejaxrrl.students.settings import SIDE_BY_SIDE, ValueBased
 
@@ -23,6 +25,11 @@ class Config:
     environment: str = option("minatar/breakout", "name of the environment")
     environment_options: str = option("", "options that the environment is made with, as name=value,name=value")
     teacher: str = option("", "folder of the teacher; empty: the one that comes with the library")
+    teacher_fires: bool = option(
+        False,
+        "press FIRE for the teacher at an episode's start and after every lost life, as is done anyway where its card says so; "
+        "--write puts this on the card",
+    )
     episodes: int = option(
         5_000, "number of episodes of each score, played side by side", minimum=2, maximum=SIDE_BY_SIDE
     )
@@ -42,14 +49,21 @@ class Config:
             )
 
 
+def defaults(environment: str) -> dict[str, int]:
+    """What flags are where they are not given, for an environment of that name: on Atari as many and as long episodes as dqn.py's cards have."""
+    if not (preset := presets.of_dqn(environment)):
+        return {}
+    return {"episodes": preset["card_episodes"], "evaluation_limit": preset["evaluation_limit"]}
+
+
 def main() -> None:
     devices.use_cores()
     compilations.keep()
     with command_line.user_errors("the same command starts again"):
-        (config,) = command_line.parse((Config,), __doc__)
-        environments.parse_options(config.environment, config.environment_options)
+        preset = defaults(command_line.given("environment", ""))
+        (config,) = command_line.parse((Config,), __doc__, defaults=preset)
+        teacher, environment = experiment.load_teacher(config), experiment.make(config)
         path = config.teacher or teachers.shipped(config.environment)
-        teacher, environment = teachers.load(path), experiment.make(config)
         teachers.check_fits(teacher, environment, normalises=False)
         if config.write:
             atomic.check_writable(path)

@@ -156,8 +156,8 @@ def make(options: Any) -> Environment:
     return purejaxrrl.make(options.environment, **given)
 
 
-def load_teacher(options: Options) -> teachers.Teacher:
-    """The teacher that the options name.
+def load_teacher(options: Any) -> teachers.Teacher:
+    """The teacher that the options name, as `Options` has them.
 
     A wrong name or another game's teacher is found before an environment is made, which may take long.
     """

@@ -4,10 +4,12 @@ import dataclasses
 import shutil
 import sys
 
+import fake_console
+import jax
 import pytest
 import score_teacher
 
-from purejaxrrl import teachers
+from purejaxrrl import networks, teachers
 
 
 @pytest.mark.parametrize("write", [False, True])
@@ -34,6 +36,28 @@ def test_a_teachers_scores_are_said_and_written_where_that_is_wanted(
     expected = (3, 7, 0.125) if write else (1, 0, None)
     assert (card.evaluation_episodes, card.evaluation_limit, card.score_error) == expected
     assert found.fingerprint() == before.fingerprint() and ("card written" in printed) == write
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_teacher_of_atari_has_fewer_episodes_and_may_need_fire(write, monkeypatch, tmp_path):
+    """Which is kept where its scores are."""
+    fake_console.install(monkeypatch)
+    network = networks.describe("nature_cnn", 4, (84, 84, 4), width=1 / 32)
+    errors = {"score_error": 0.5, "random_score_error": 0.5}
+    card = teachers.Card("atari/breakout", "q_values", 4, (84, 84, 4), 2.0, 1.0, 2, 0, **errors)
+    teachers.save(tmp_path / "teacher", teachers.from_network(network, network.init(jax.random.key(0)), card))
+    asked = []
+
+    def scored(key, teacher, environment, **how):
+        asked.append(how | {"fires": teacher.card.fire_after_life_loss})
+        return teacher
+
+    monkeypatch.setattr(teachers, "scored_anew", scored)
+    arguments = [f"--teacher={tmp_path / 'teacher'}", "--environment=atari/breakout", "--teacher-fires"]
+    monkeypatch.setattr(sys, "argv", ["score_teacher.py", *arguments, *["--write"] * write])
+    score_teacher.main()
+    assert asked == [{"epsilon": 0.001, "episodes": 100, "limit": 10_000, "fires": True}]
+    assert teachers.load(tmp_path / "teacher").card.fire_after_life_loss == write
 
 
 def test_another_games_teacher_is_refused(monkeypatch, capsys, teacher_folder):
