@@ -5,7 +5,8 @@
     python experiments/dqn.py --environment atari/pong
     python experiments/dqn.py --environment atari/pong --help   # what the defaults are there
 
-The teacher, and beside it the end of its replay as its data, are in the output folder.
+The teacher, and beside it the end of its replay as its data, are in the output folder. A run that was stopped goes on with
+--resume, and so does one that ended: with more --frames, after which its teacher is then taken, or more --longer-frames.
 
 On Atari other defaults hold, Dopamine's, with half of its replay memory (500,000 transitions, 3.5 GB).
 """
@@ -131,9 +132,32 @@ def add_longer_run(path: Path, options: Options, program: qdagger.Program, state
     teachers.save(path, dataclasses.replace(teacher, card=dataclasses.replace(teacher.card, longer_run=longer_run)))
 
 
+def kept_frames(path: Path) -> int | None:
+    """After how many frames the teacher that is there was taken; None where there is none."""
+    return teachers.load(path).card.frames if path.exists() else None
+
+
+def check_goes_on(path: Path, options: Options, done: int) -> None:
+    """Raises UserError where a run that has done so many frames is to end before, or its teacher is to be one that was not kept."""
+    has_done = f"but the run in {path.parent} has done {done}"
+    if done > max(options.frames, options.longer_frames):
+        raise UserError(
+            f"--frames is {options.frames} and --longer-frames {options.longer_frames}, {has_done}; give at least that"
+        )
+    if done > options.frames != (kept := kept_frames(path)):
+        has_teacher = f", or {kept}, of which it has a teacher" if kept and kept < done else ""
+        raise UserError(f"--frames is {options.frames}, {has_done}; give at least that{has_teacher}")
+
+
 def train(options: Options, program: qdagger.Program, folder: run_folder.RunFolder) -> None:
     """Trains all runs; the first becomes the teacher on the way."""
     path, frames_per_step = folder.path / "teacher", environments.frames_per_step(program.environment)
+
+    def go_on(agent_steps: int, state: qdagger.State) -> None:
+        done = agent_steps * frames_per_step
+        check_goes_on(path, options, done)
+        if done == options.frames != kept_frames(path):
+            save_teacher(path, options, program, state)
 
     def take_teacher(agent_steps: int, state: qdagger.State, _: Any) -> None:
         if agent_steps * frames_per_step == options.frames:
@@ -142,7 +166,7 @@ def train(options: Options, program: qdagger.Program, folder: run_folder.RunFold
     seeds = list(range(options.seed, options.seed + options.seeds))
     labels = [{"seed": seed} for seed in seeds]
     settings = [program.settings] * len(seeds)
-    state = training.run(program, settings, seeds, labels, folder, after_iteration=take_teacher)
+    state = training.run(program, settings, seeds, labels, folder, after_iteration=take_teacher, at_start=go_on)
     if options.longer_frames:
         add_longer_run(path, options, program, state)
 
@@ -161,7 +185,9 @@ def main() -> None:
         program = qdagger.program(settings, environment)
         check_replay(options.keep_replay, program.memory)
         memory.check_runs(settings, environment, program.student, options.seeds)
-        identity = run_identity.of_run("dqn", environment.name, experiment.effective(options, settings))
+        # A run that ended may go on.
+        lasting = experiment.effective(options, settings, leave_out=("frames", "longer_frames"))
+        identity = run_identity.of_run("dqn", environment.name, lasting)
         print(
             f"DQN on {environment.name}: {counted(options.seeds, 'run')} of {max(options.frames, options.longer_frames):,} frames"
         )

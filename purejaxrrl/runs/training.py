@@ -35,6 +35,7 @@ def run(
     folder: run_folder.RunFolder,
     data: Dataset | None = None,
     after_iteration: Callable[[int, qdagger.State, dict[str, np.ndarray]], None] | None = None,
+    at_start: Callable[[int, qdagger.State], None] | None = None,
     forecast: bool = False,
 ) -> qdagger.State:
     """Trains all runs side by side, from the folder's last checkpoint if it has one; returns their stacked states.
@@ -47,6 +48,7 @@ def run(
       after_iteration: called with the agent steps so far, the stacked states and the metrics `[runs, ...]`, of which those that are no
         scalars are not in the folder, before that iteration's checkpoint: what it writes is written again by a run that is killed
         between the two.
+      at_start: called with the agent steps that are done and the stacked states, before anything is trained.
       forecast: say before the first iteration how long it all will take, by a few updates on the teacher's data and a few steps of the
         environments, which change nothing; nothing is said where there are no data.
 
@@ -58,9 +60,10 @@ def run(
         check_same_program(program.settings, each)
     runs = _Runs(program, settings, seeds, data)
     done, state = runs.start(folder)
-    phases = list(runs.phases())
+    phases, online = list(runs.phases()), done - program.settings.offline_iterations
+    if at_start:
+        at_start(max(online, 0) * program.settings.iteration_steps, state)
     if done > len(phases):
-        online = done - program.settings.offline_iterations
         raise UserError(
             f"online_iterations is {program.settings.online_iterations}, but the run in {folder.path} has done {online}; give at least that"
         )

@@ -255,7 +255,8 @@ def from_replay(
     outputs = teacher.card.num_actions
     kept = dataclasses.replace(memory, capacity=rows * memory.num_environments, teacher_outputs=outputs)
     rows_kept = order if run is None else (run, order)  # at once, for a ring may be too large to have twice
-    ordered = _begun(kept, jax.tree.map(lambda leaf: leaf[rows_kept], ring))
+    # Of a run that was restored they are numpy's.
+    ordered = _begun(kept, jax.tree.map(lambda leaf: jnp.asarray(leaf[rows_kept]), ring))
     return Dataset(
         kept,
         _relabel(kept, ordered, teacher),

@@ -85,7 +85,7 @@ def test_atari_has_defaults_of_its_own(monkeypatch, tmp_path):
     found = []
 
     def open_folder(options, identity):
-        found.append(identity["settings"])
+        found.append(identity["settings"] | {"frames": options.frames})
         raise KeyboardInterrupt
 
     fake_console.install(monkeypatch)
@@ -130,6 +130,38 @@ def test_a_longer_run_leaves_the_teacher_what_it_was(monkeypatch, tmp_path, caps
         f"scoring {who}: 4 episodes of at most 5 agent steps" for who in ("the teacher", "the longer run")
     )
     assert said == [of_teacher, of_teacher, of_longer_run]
+
+
+def test_a_run_that_ended_goes_on_and_its_teacher_is_never_of_other_frames(monkeypatch, tmp_path, capsys):
+    quick = "--card-episodes=2", "--evaluation-limit=5"
+
+    def trained(name, frames, longer=0, *more):
+        run_main(monkeypatch, tmp_path / name, *quick, f"--frames={frames}", f"--longer-frames={longer}", *more)
+        teacher = teachers.load(tmp_path / name / "teacher")
+        assert teacher.card.frames == frames and (teacher.card.longer_run or {"frames": 0})["frames"] == longer
+        datasets.load(tmp_path / name / "teacher_data", teacher)
+        return teacher
+
+    whole, first = trained("whole", 480), trained("run", 320)
+    further = trained("run", 480, 0, "--resume")
+    assert further.fingerprint() == whole.fingerprint() != first.fingerprint()
+    assert (further.card.score, further.card.random_score) == (whole.card.score, whole.card.random_score)
+    run = tmp_path / "run"
+    for given, message in (
+        ((320, 0), f"--frames is 320 and --longer-frames 0, but the run in {run} has done 480; give at least that"),
+        ((320, 640), f"--frames is 320, but the run in {run} has done 480; give at least that\n"),
+    ):
+        with pytest.raises(SystemExit):
+            trained("run", *given, "--resume")
+        assert message in capsys.readouterr().err
+        assert teachers.load(run / "teacher").fingerprint() == whole.fingerprint()
+    # What is trained on to leaves the teacher alone, and is one itself where that is asked for.
+    assert trained("run", 480, 640, "--resume").fingerprint() == whole.fingerprint()
+    with pytest.raises(SystemExit):
+        trained("run", 320, 640, "--resume")
+    assert "has done 640; give at least that, or 480, of which it has a teacher\n" in capsys.readouterr().err
+    assert trained("run", 640, 0, "--resume").fingerprint() != whole.fingerprint()
+    assert "online  " not in capsys.readouterr().out
 
 
 @pytest.mark.slow
