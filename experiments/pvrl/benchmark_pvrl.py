@@ -103,18 +103,37 @@ class Config:
         experiment.check_seeds(self.seed, self.seeds)
         if self.frames % self.iterations:
             raise UserError(f"frames is {self.frames}, not a multiple of iterations, {self.iterations}")
-        for game in self.games if not self.redraw else ():
-            self._check_has_teacher(suites.environment_name(game))
+        if not self.redraw:
+            self._check_teachers()
         for game in self.games:
             environment = self.environment(game)
             for name in self.methods:
                 self.student(environment, name)
 
-    def _check_has_teacher(self, environment: str) -> None:
-        """Before any environment is made, which takes seconds on Atari. Raises UserError."""
-        environments.parse_options(environment, self.environment_options)
+    def _check_teachers(self) -> None:
+        """Before any environment is made, which takes seconds on Atari. Raises UserError, with all games that have none."""
+        missing, first = [], ""
+        for game in self.games:
+            environment = suites.environment_name(game)
+            environments.parse_options(environment, self.environment_options)
+            try:
+                self._check_has_teacher(game, environment)
+            except UserError as error:
+                missing, first = [*missing, game], first or str(error)
+        if missing:
+            others = f"; {', '.join(missing[1:])} have none either" if missing[1:] else ""
+            raise UserError(first + others)
+
+    def _check_has_teacher(self, game: str, environment: str) -> None:
         if not self.teacher:
             teachers.shipped(environment)
+        elif "{game}" in self.teacher and not (folder := Path(self.teacher_of(game))).exists():
+            train = teachers.how_to_train(environment, str(folder.parent))
+            raise UserError(f"teacher is {self.teacher!r}, and there is no {folder}; train one with {train}")
+
+    def teacher_of(self, game: str) -> str:
+        """The folder of a game's teacher; empty for the one that comes with the library."""
+        return self.teacher.replace("{game}", game.removeprefix(suites.ATARI))
 
     @property
     def suite(self) -> suites.Suite:
@@ -146,7 +165,7 @@ class Config:
         return experiment.Options(
             environment=environment.name,
             environment_options=self.environment_options,
-            teacher=self.teacher.replace("{game}", bare),
+            teacher=self.teacher_of(game),
             data=self.data.replace("{game}", bare),
             data_transitions=transitions,
         )
@@ -237,6 +256,8 @@ def train(config: Config, name: str, game: Game, names: list[str], seeds: list[i
         "seeds": seeds,
     }
     each = [(method, seed) for method in names for seed in seeds]
+    first = game.students[names[0]]
+    print(memory.described(first, game.environment, game.student(names[0]), len(each)))
     place = Path(config.output) / name.replace("/", "-") / f"{names[0]}-{wanted}"
     with run_folder.RunFolder(place, about, resume=True) as folder:
         training.run(
@@ -246,6 +267,7 @@ def train(config: Config, name: str, game: Game, names: list[str], seeds: list[i
             [{"method": method, "seed": seed} for method, seed in each],
             folder,
             game.data,
+            forecast=config.preset == "paper",
         )
 
 

@@ -383,20 +383,26 @@ def shipped(environment_name: str) -> Path:
     if not (path / "about.json").is_file():
         known = sorted(str(about.parent.relative_to(SHIPPED)) for about in SHIPPED.glob("*/*/about.json"))
         raise checkpoints.CheckpointError(
-            f"no teacher is shipped for {environment_name!r}, only for {', '.join(known)}; train one with {_school(environment_name)}"
+            f"no teacher is shipped for {environment_name!r}, only for {', '.join(known)}; train one with {how_to_train(environment_name)}"
         )
     return path
 
 
-def _school(environment_name: str) -> str:
-    """How a teacher is trained that an environment lacks, as part of a line; docs/teachers.md has what the shipped ones were."""
-    output = f"runs/{environment_name.rpartition('/')[-1]}"
+def how_to_train(environment_name: str, output: str = "") -> str:
+    """How a teacher is trained that an environment lacks, as part of a line; docs/teachers.md has what the shipped ones were.
+
+    output: the folder to train in, named after the game unless given; the teacher is in it.
+    """
+    output = output or f"runs/{environment_name.rpartition('/')[-1]}"
     if environment_name.startswith("atari/"):
         flags = (
             "--frames 50e6 --width 0.5 --environment-options "
             "sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true"
         )
-        command = f"python experiments/pqn.py --environment {environment_name} {flags}"
+        command, time = (
+            f"python experiments/pqn.py --environment {environment_name} {flags}",
+            ", some 4 hours on 2 cores,",
+        )
     else:
-        command = f"python experiments/dqn.py --environment {environment_name}"
-    return f"{command} --output {output}, then give --teacher {output}/teacher (docs/teachers.md)"
+        command, time = f"python experiments/dqn.py --environment {environment_name}", ","
+    return f"{command} --output {output}{time} then give --teacher {output}/teacher (docs/teachers.md)"

@@ -57,6 +57,14 @@ def test_games_that_do_not_belong_together_are_refused(options, message):
 def test_a_game_without_a_teacher_is_refused_before_another_is_begun(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="atari/tennis.*experiments/pqn.py"):
         config(games=("atari/breakout", "atari/tennis"))
+    with pytest.raises(ValueError, match="atari/tennis.*; atari/skiing, atari/surround have none either$"):
+        config(games=("atari/tennis", "atari/breakout", "atari/skiing", "atari/surround"))
+    own = f"{tmp_path}/{{game}}/teacher"
+    with pytest.raises(
+        ValueError,
+        match=f"there is no {tmp_path}/breakout/teacher; train one with .*--output {tmp_path}/breakout,.* asterix have none",
+    ):
+        benchmark_pvrl.Config(games=("breakout", "asterix"), teacher=own)
     # Another game's is found before earlier results are moved aside.
     other = str(benchmark_pvrl.teachers.shipped("minatar/asterix"))
     arguments = ["--games=breakout", f"--teacher={other}", f"--output={tmp_path / 'out'}"]
