@@ -6,7 +6,9 @@ import difflib
 import re
 import sys
 import typing
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -17,6 +19,7 @@ from purejaxrrl.files import system_errors
 from purejaxrrl.runs import run_folder
 from purejaxrrl.students.hyperparameters import declaration, names
 
+_LIBRARY = Path(__file__).parents[1]
 _LONGEST = 1200  # what is shown of a message, which may have somebody's value in it
 _METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT"}
 _WANTED = {
@@ -42,7 +45,8 @@ def user_errors(afterwards: str = "") -> Iterator[None]:
         if hasattr(stream, "reconfigure"):  # what a terminal cannot show is no reason to end
             stream.reconfigure(errors="replace")
     try:
-        yield
+        with _warnings_in_a_line():
+            yield
     except UserError as error:
         _exit(f"error: {error}", 2)
     except run_folder.DivergenceError as error:
@@ -55,6 +59,22 @@ def user_errors(afterwards: str = "") -> Iterator[None]:
     except KeyboardInterrupt as error:
         note = afterwards or "; ".join(getattr(error, "__notes__", []))
         _exit(f"stopped; {note}" if note else "stopped before the first checkpoint; the same command starts again", 130)
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Prints what the library's own modules warn of without the line of code, which tells a program's user nothing."""
+    written = warnings.formatwarning
+
+    def in_a_line(message: Warning, category: type, filename: str, *place: Any) -> str:
+        ours = Path(filename).is_relative_to(_LIBRARY)
+        return f"note: {message}\n" if ours else written(message, category, filename, *place)
+
+    warnings.formatwarning = in_a_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = written
 
 
 def _exit(message: str, status: int) -> NoReturn:

@@ -1,6 +1,7 @@
 import errno
 import io
 import sys
+import warnings
 
 import jax.numpy as jnp
 import pytest
@@ -226,3 +227,13 @@ def test_what_a_terminal_cannot_show_ends_no_program(monkeypatch):
         print("QDagger, t₀ at the end")
     shown.flush()
     assert shown.buffer.getvalue() == b"QDagger, t? at the end\n"
+
+
+def test_what_the_library_warns_of_is_a_line_and_others_warnings_are_what_they_were():
+    told, before = UserWarning("the teacher was trained with noop_max 30 (0 here)"), warnings.formatwarning
+    places = (command_line.__file__, 7), (__file__, 7)
+    theirs = before(told, UserWarning, *places[1])
+    with command_line.user_errors():
+        ours, others = (warnings.formatwarning(told, UserWarning, *place) for place in places)
+    assert ours == f"note: {told}\n" and others == theirs != ours
+    assert warnings.formatwarning is before
