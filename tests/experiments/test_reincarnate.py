@@ -246,10 +246,12 @@ def users_module(tmp_path, monkeypatch):
 def test_a_term_of_ones_own_from_the_command_line(users_module, monkeypatch, teacher_folder, tmp_path, capsys):
     arguments = flags(
         teacher=teacher_folder, output=tmp_path / "run", offline_iterations=0, online_iterations=1, seeds=1,
-        term="users_losses:entropy", entropy_coefficient=0.5,
+        term="users_losses:entropy", entropy_coefficient=0.5, evaluation_limit=20,
     )  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["reincarnate.py", *arguments])
     reincarnate.main()
+    assert "scoring the student: 2 episodes of at most 20 agent steps\n" in capsys.readouterr().out
+    assert teachers.load(tmp_path / "run" / "student").card.evaluation_limit == 20
     (row,) = metrics(tmp_path / "run")
     assert -1.2 < float(row["entropy_loss"]) < 0.0  # at most the logarithm of three actions
     settings = json.loads((tmp_path / "run" / "config.json").read_text())["identity"]["settings"]
