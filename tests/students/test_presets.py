@@ -108,3 +108,10 @@ def test_the_same_student_from_nothing_has_all_but_the_teacher(name):
     assert differing == {"epsilon_start", "epsilon_decay_steps"} and not alone.learns_from_teacher
     # The paper's: 50,000 steps of iterations of 250,000.
     assert alone.epsilon_decay_steps == settings.iteration_steps / 5 == (50_000 if name == "paper" else 2_000)
+
+
+@pytest.mark.parametrize(("cores", "seeds"), [(1, 2), (2, 2), (3, 3), (16, 4)])
+def test_as_many_students_as_there_are_cores_play_atari(cores, seeds, monkeypatch):
+    monkeypatch.setattr(reincarnate.devices, "cores", lambda: cores)
+    assert reincarnate.defaults("quick", "atari/breakout")["seeds"] == seeds
+    assert reincarnate.defaults("quick", "minatar/breakout") == {}
