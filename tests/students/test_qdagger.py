@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import SHORT_EPISODES, changed, data, tiny, untrained_teacher
+from toys import Reel
 
 import purejaxrrl
-from purejaxrrl import teachers
+from purejaxrrl import replay, teachers
 from purejaxrrl.runs import devices, training
 from purejaxrrl.streams import Purpose, stream
 from purejaxrrl.students import qdagger, weaning
@@ -180,13 +181,21 @@ def test_the_ring_records_the_teachers_output_for_its_observations(trained, teac
     np.testing.assert_allclose(ring.teacher_output.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
-def test_memory_grows_by_the_rings_and_nothing_else(breakout, teacher, dataset):
-    """Ten times the capacity adds, in a donated vmapped iteration, ten times the ring and no copy of it."""
+@pytest.mark.parametrize("kind", ["frames", pytest.param("bits", marks=pytest.mark.slow)])
+def test_memory_grows_by_the_rings_and_nothing_else(kind, breakout, teacher, dataset):
+    """A hundred times the capacity adds, in a donated vmapped iteration, as many times the ring and no copy of it."""
+
+    def made(capacity: int):
+        if kind == "bits":
+            settings = tiny(QDagger, capacity=capacity)
+            return settings, qdagger.program(settings, breakout, teacher, dataset, env_params=SHORT_EPISODES)
+        settings = tiny(DQN, network="mlp", widths=(4,), capacity=capacity)
+        program = qdagger.program(settings, Reel())
+        assert isinstance(program.memory.codec, replay.FrameStack)
+        return settings, program
 
     def analysis(capacity: int):
-        settings = tiny(QDagger, capacity=capacity)
-        program = qdagger.program(settings, breakout, teacher, dataset, env_params=SHORT_EPISODES)
+        settings, program = made(capacity)
         keys, many = jax.vmap(jax.random.key)(jnp.arange(2)), stack([settings] * 2)
         state = jax.eval_shape(jax.vmap(functools.partial(qdagger.init, program)), keys, many)
         online = functools.partial(qdagger.online, program)

@@ -20,6 +20,30 @@ def breakout():
     return purejaxrrl.make("atari/breakout")
 
 
+NOOP, FIRE, RIGHT, LEFT = range(4)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "action"),
+    [
+        ((60, 30), (58, 20), LEFT),  # it rises: to below it
+        ((50, 10), (52, 12), LEFT),  # it falls, a column a row, and lands on 36
+        ((50, 70), (52, 68), RIGHT),  # on 44
+        ((50, 40), (52, 40), NOOP),
+        ((50, 26), (52, 21), RIGHT),  # off the left wall, on 48
+        (None, None, FIRE),
+    ],
+)
+def test_it_goes_to_where_the_ball_comes_down(before, now, action):
+    """The paddle's centre is at column 40."""
+    seen = np.zeros((1, 84, 84, 4), np.uint8)
+    seen[:, 75:77, 38:43] = 200
+    for place, ball in ((2, before), (3, now)):
+        if ball:
+            seen[0, ball[0], ball[1], place] = 200
+    assert scripted_breakout.preferences(None, jnp.asarray(seen)).argmax(-1) == action
+
+
 @pytest.mark.slow
 def test_it_scores_many_times_what_chance_does(breakout):
     """Six episodes each, with sticky actions, cut after 2,500 agent steps: about 20, and 1.7."""
