@@ -99,7 +99,7 @@ def check_replay(transitions: int, memory: replay.ReplayMemory) -> None:
 
 
 def save_teacher(path: Path, options: Options, program: qdagger.Program, state: qdagger.State) -> None:
-    """Writes the first run as a teacher, and the end of its replay beside it."""
+    """Writes the first run as a teacher, and before that the end of its replay beside it: where the teacher is, both are."""
     params, limit = jax.tree.map(lambda leaf: leaf[0], state.learner.params), program.settings.evaluation_limit
     experiment.say_scoring("the teacher", options.card_episodes, limit)
     teacher = teachers.graduate(
@@ -109,7 +109,6 @@ def save_teacher(path: Path, options: Options, program: qdagger.Program, state: 
         command=shlex.join(["python", *sys.argv]),
         training=teachers.preprocessing.described(program.environment, reward_clip=program.settings.reward_clip),
     )  # fmt: skip
-    teachers.save(path, teacher)
     if options.keep_replay:
         agent_steps = options.frames // environments.frames_per_step(program.environment)
         num_rows = agent_steps // program.settings.num_environments
@@ -117,6 +116,7 @@ def save_teacher(path: Path, options: Options, program: qdagger.Program, state: 
             program.memory, state.ring, num_rows, options.keep_replay, teacher, program.environment, run=0
         )
         datasets.save(path.with_name("teacher_data"), data, teacher)
+    teachers.save(path, teacher)
 
 
 def add_longer_run(path: Path, options: Options, program: qdagger.Program, state: qdagger.State) -> None:

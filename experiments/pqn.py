@@ -4,8 +4,8 @@
     python experiments/pqn.py --environment minatar/breakout --network minatar_cnn --frames 1e6 --learning-rate 5e-4 --epsilon-end 0.05
 
 Published runs are made with --environment-options sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true. A run
-that was stopped goes on with --resume, and so does one that ended: with more --frames, and --decay-frames as many as it had before. --teacher goes on from a teacher, in
-the same game with other options if they are given.
+that was stopped goes on with --resume, and so does one that ended: with more --frames. --teacher goes on from a teacher, in the same game with other options if they are
+given.
 """
 
 import functools
@@ -29,7 +29,7 @@ from purejaxrrl.runs import command_line, compilations, devices, experiment, run
 from purejaxrrl.runs import identity as run_identity
 from purejaxrrl.runs.progress import ProgressBar, counted
 from purejaxrrl.streams import Purpose, stream
-from purejaxrrl.students.hyperparameters import LARGEST, as_arrays, declare, derive, hyperparameter, option
+from purejaxrrl.students.hyperparameters import LARGEST, as_arrays, declare, hyperparameter, option, replace
 from purejaxrrl.students.losses import chosen
 from purejaxrrl.students.settings import SIDE_BY_SIDE, check_widths
 from purejaxrrl.students.student import check_not_pixels, network_options
@@ -43,7 +43,7 @@ class Options:
     environment_options: str = option("", "options that the environment is made with, as name=value,name=value")
     teacher: str = option(
         "",
-        "folder of a teacher of the same network, with whose parameters all runs begin; empty: they begin with random ones",
+        "folder of a teacher of the same network, with whose parameters all runs begin (and --epsilon-start may be lower); empty: they begin with random ones",
     )
     output: str = option("", f"folder to write to; {experiment.OUTPUT_HELP}")
     resume: bool = option(False, "continue the run in --output")
@@ -59,7 +59,7 @@ class Options:
     decay_frames: int = option(
         0,
         "environment frames, rounded up likewise, that --epsilon-fraction is a fraction of and over which --decay-learning-rate lets the rate "
-        "fall; 0: --frames",
+        "fall; 0: --frames, or what the run that is resumed has",
         minimum=0,
     )
     card_episodes: int = option(
@@ -72,7 +72,6 @@ class Options:
 
     def __post_init__(self):
         experiment.check_seeds(self.seed, self.seeds)
-        derive(self, decay_frames=self.decay_frames or self.frames)
 
 
 @declare
@@ -374,6 +373,12 @@ def iteration(
     return state, {"mean_return": returns / jnp.maximum(episodes, 1), "episodes": episodes} | means
 
 
+def with_decay(options: Options, environment: Environment) -> Options:
+    """The options with the frames of the schedules: those given, or of the run that goes on, or all."""
+    before = experiment.begun(options, "pqn", environment.name) if options.resume else {}
+    return replace(options, decay_frames=options.decay_frames or before.get("decay_frames") or options.frames)
+
+
 def load_start(options: Options, program: Program) -> teachers.Teacher | None:
     """The teacher that the runs go on from, None where none is named. Raises ValueError where it is another game's or another network."""
     if not options.teacher:
@@ -404,7 +409,7 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder, star
     else:
         done, state = 0, make(keys, settings)
         if start:
-            params = jax.tree.map(lambda leaf: jnp.stack([leaf] * options.seeds), start.params)
+            params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (options.seeds, *leaf.shape)), start.params)
             state = state._replace(params=devices.spread(params, options.seeds))
     if done > program.iterations:
         iteration_frames = settings.iteration_steps * environments.frames_per_step(program.environment)
@@ -463,12 +468,15 @@ def main() -> None:
         options, settings = command_line.parse((Options, PQN), __doc__)
         experiment.check_output(options)
         environment = experiment.make(options)
+        options = with_decay(options, environment)
         program = make_program(settings, environment, options.frames, options.decay_frames)
         playing.check_ends(environment, program.env_params, options.evaluation_limit)
         check_space(program, options.seeds)
         lasting = experiment.effective(options, settings, leave_out=("frames",))  # a run that ended may go on
         start = load_start(options, program)
-        identity = run_identity.of_run("pqn", environment.name, lasting, start)
+        lasting |= {"begins_as": start.fingerprint() if start else None}
+        identity = run_identity.of_run("pqn", environment.name, lasting)
+        experiment.check_stays(options, identity)
         agent_steps = program.iterations * settings.iteration_steps
         frames = agent_steps * environments.frames_per_step(environment)
         asked = f"{options.frames:,} were asked for; an iteration is {frames // program.iterations:,}"

@@ -20,6 +20,7 @@ import functools
 import shlex
 import sys
 import time
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,8 @@ class Options(experiment.Options):
         256, "episodes in which the saved student is scored for its card", minimum=1, maximum=SIDE_BY_SIDE
     )
     from_nothing: bool = option(
-        False, "train as many students without a teacher, too, after the others, and draw them beside these"
+        False,
+        "train as many of these students by DQN without a teacher and without --term, too, at the rate of lambda = 1, and draw them beside the others",
     )
     term: str = option("", "further term of the loss, one's own, as module:function; empty: none")
 
@@ -60,10 +62,12 @@ def settings_class() -> type:
 
 def defaults(preset: str, environment: str) -> dict[str, Any]:
     """What flags are where they are not given; the quick preset's students on Atari, which take a core each, are as many as the cores, up to
-    four. Raises ValueError where there is no preset of that name."""
+    four, or as a run has that is resumed. Raises ValueError where there is no preset of that name."""
     found = dict(presets.named(preset, environment))
     if "seeds" in found:
-        found["seeds"] = min(max(found["seeds"], devices.cores()), 4)
+        place = types.SimpleNamespace(output=command_line.given("output", ""))
+        before = experiment.begun(place, "reincarnate", environment) if "--resume" in sys.argv else {}
+        found["seeds"] = before.get("seeds") or min(max(found["seeds"], devices.cores()), 4)
     return found
 
 
@@ -83,6 +87,7 @@ def main() -> None:
             f"{counted(options.seeds, 'student')}, {settings.offline_iterations} offline and "
             f"{counted(settings.online_iterations, 'online iteration')}"
         )
+        nothing = without_teacher(parts) if options.from_nothing else None
         seeds = options.seed_numbers
         labels = [{"seed": seed} for seed in seeds]
         with parts.start(options) as folder:
@@ -93,10 +98,12 @@ def main() -> None:
             state = training.run(parts.program, every, seeds, labels, folder, parts.data, forecast=on_paper)
             curve.draw(folder.rows)
             files = [CURVE, "metrics.csv", "config.json", *save_student(options, parts, folder, state)]
+            summary = report(parts, folder)
             del state  # its ring makes room
-            others = train_from_nothing(options, parts, folder) if options.from_nothing else {}
-            summary = report(parts, folder, others)
-            print(f"{summary}\n\nin {folder.path}: {', '.join([*files, *[NOTHING] * options.from_nothing])}")
+            if nothing:
+                summary = report(parts, folder, train_from_nothing(options, parts, folder, nothing))
+                files.append(NOTHING)
+            print(f"{summary}\n\nin {folder.path}: {', '.join(files)}")
     print(f"after {clock(time.perf_counter() - start)}")
 
 
@@ -105,11 +112,14 @@ def papers_differences(options: Options, settings: QDagger, teacher: teachers.Te
     card = teacher.card
     own = {
         "teacher": f"{card.algorithm or 'of unknown make'} after {card.frames:,} frames",
-        "data": "of its training where they lie beside it, or else played by it with the chance of a random action of "
-        f"{options.data_epsilon}",
+        "data": f"those in {options.data}"
+        if options.data
+        else "of its training only where they lie beside it, and else played by it, with a "
+        f"random action in {options.data_epsilon:.0%} of the steps",
         "seeds": options.seeds,
     } | hyperparameters.as_dict(settings)
-    return "\n".join(["not as in the paper:", *(f"- {line.format_map(own)}" for line in presets.PAPERS_DIFFERENCES)])
+    lines = [*presets.PAPERS_DIFFERENCES, *[presets.PAPERS_SEEDS] * (options.seeds != 3)]
+    return "\n".join(["not as in the paper:", *(f"- {line.format_map(own)}" for line in lines)])
 
 
 def frames_of(parts: experiment.Experiment) -> int:
@@ -147,12 +157,16 @@ def save_student(
     return ["student" if fault else "student (a teacher for the next run)", *["student.gif"] * is_shown]
 
 
+def without_teacher(parts: experiment.Experiment) -> qdagger.Program:
+    """The program of the same students without a teacher. Raises ValueError where they would never learn."""
+    return qdagger.program(presets.from_nothing(parts.program.settings), parts.environment)
+
+
 def train_from_nothing(
-    options: Options, parts: experiment.Experiment, folder: run_folder.RunFolder
+    options: Options, parts: experiment.Experiment, folder: run_folder.RunFolder, program: qdagger.Program
 ) -> dict[str, list[dict[str, Any]]]:
-    """The metrics of the same students without a teacher, normalised by it, by what figures call them; in a folder of their own."""
-    settings = presets.from_nothing(parts.program.settings)
-    program = qdagger.program(settings, parts.environment)
+    """The metrics of students without a teacher, normalised by it, by what figures call them; in a folder of their own."""
+    settings = program.settings
     about = identity.of_run(
         "reincarnate --from-nothing", parts.environment.name, experiment.effective(options, settings, ("from_nothing",))
     )
@@ -167,7 +181,9 @@ def train_from_nothing(
 
 
 def report(
-    parts: experiment.Experiment, folder: run_folder.RunFolder, others: Mapping[str, Sequence[dict[str, Any]]]
+    parts: experiment.Experiment,
+    folder: run_folder.RunFolder,
+    others: Mapping[str, Sequence[dict[str, Any]]] | None = None,
 ) -> str:
     """Leaves the table, which is returned, and the learning curve, with other students in both."""
     summary = training.table(folder.rows, parts.teacher.card, frames_of(parts), others)

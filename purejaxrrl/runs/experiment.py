@@ -201,9 +201,8 @@ def fitted(
         played = {"environment_options": options_of(environment), "evaluation_limit": limit}
         card = dataclasses.replace(teacher.card, **scores, **errors, **played)
         return dataclasses.replace(teacher, card=card)
-    print(f"scoring the teacher and the random policy anew in {options.scoring_episodes} episodes of this environment")
-    key = streams.root(0, Purpose.CARD)
-    episodes = options.scoring_episodes
+    key, episodes = streams.root(0, Purpose.CARD), options.scoring_episodes
+    say_scoring("the teacher and the random policy anew in this environment", episodes, limit)
     teacher = teachers.scored_anew(key, teacher, environment, epsilon=epsilon, episodes=episodes, limit=limit)
     teachers.check_fits(teacher, environment)
     return teacher
@@ -365,9 +364,15 @@ def check_stays(options: Any, identity: dict[str, Any]) -> None:
         return
     why = "which is to be the run's alone" if begins else "which would be moved aside with the earlier run"
     for name in ("teacher", "data"):
-        given = getattr(options, name)
+        given = getattr(options, name, "")
         if given and Path(os.path.abspath(given)).is_relative_to(output):
             raise UserError(f"--{name} is {given}, in {output}, {why}; give another --output")
+
+
+def begun(options: Any, program: str, environment_name: str) -> dict[str, Any]:
+    """The settings of the program's run that lies where this one is to be written; empty where there is none."""
+    about = run_folder.read_identity(_folder(options, {"program": program, "environment": environment_name})) or {}
+    return about["settings"] if about.get("program") == program else {}
 
 
 def _folder(options: Any, identity: dict[str, Any]) -> Path:

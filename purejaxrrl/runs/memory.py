@@ -1,6 +1,7 @@
 """Whether the runs that are asked for fit into memory, before data are collected for them and a machine is brought to a standstill."""
 
 import functools
+from collections.abc import Sequence
 
 import jax
 
@@ -36,11 +37,11 @@ def most_runs(settings: ValueBased, environment: Environment, student: Student, 
     shared: bytes of what they share, the teacher's data, which every device has; CPU devices have it once.
     """
     local = jax.local_devices()
-    available = space.available_bytes(len(local))
+    available = _available(local, shared)
     if available is None:
         return None
     ring, beside = of_run(settings, environment, student)
-    return space.fitting(ring, beside, max(available - shared * (1 + devices.copies(local)), 0), len(local))
+    return space.fitting(ring, beside, available, len(local))
 
 
 def check_runs(
@@ -53,8 +54,8 @@ def check_runs(
     ring, beside = of_run(settings, environment, student)
     places = len(devices.equal_shares(num_runs))
     used = devices.devices_for(places)
-    beside = places * beside + shared * (1 + devices.copies(used))
-    replay.check_space(ring, places, beside, space.available_bytes(len(used)), len(used))
+    available = _available(used, shared)
+    replay.check_space(ring, places, places * beside, available, len(used))
 
 
 def described(settings: ValueBased, environment: Environment, student: Student, num_runs: int, shared: int = 0) -> str:
@@ -69,6 +70,12 @@ def described(settings: ValueBased, environment: Environment, student: Student, 
         text += f", and {_mib(shared)} of the teacher's data"
     most = most_runs(settings, environment, student, shared)
     return text + (f"; {counted(most, 'run')} would fit" if most else "")
+
+
+def _available(used: Sequence[jax.Device], shared: int) -> int | None:
+    """Bytes of those devices together, less what they share; None where that cannot be known."""
+    available = space.available_bytes(len(used))
+    return None if available is None else max(available - shared * (1 + devices.copies(used)), 0)
 
 
 def _mib(number: int) -> str:

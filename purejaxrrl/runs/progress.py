@@ -28,15 +28,22 @@ class ProgressBar:
 
     Args:
       total, done: work by phase, what all iterations have and what a resumed run has done of it.
+      units: of the work, by phase; updates unless given.
     """
 
-    def __init__(self, total: Mapping[str, int], done: Mapping[str, int] | None = None):
+    def __init__(
+        self,
+        total: Mapping[str, int],
+        done: Mapping[str, int] | None = None,
+        units: Mapping[str, str] | None = None,
+    ):
         self._total = dict(total)
+        self._units = dict.fromkeys(self._total, "updates") | dict(units or {})
         self._done = dict.fromkeys(self._total, 0) | dict(done or {})
         # Seconds without compilation, and work, of each iteration. Every phase has its list: another thread reads them.
         self._paces: dict[str, list[tuple[float, int]]] = {phase: [] for phase in self._total}
         self._expected: dict[str, float] = {}
-        self._phase, self._work, self._most, self._unit, self._what = next(iter(self._total)), 0, 0, "updates", ""
+        self._phase, self._work, self._most, self._what = next(iter(self._total)), 0, 0, ""
         self._compilations = Compilations()
         self._last, self._compiled = time.perf_counter(), 0.0
         self.console = Console(highlight=False, soft_wrap=True)
@@ -60,9 +67,9 @@ class ProgressBar:
             f"[dim]measured: {clock(self._left())} left, or more where evaluations wait for episodes to end[/dim]"
         )
 
-    def begin(self, phase: str, work: int, what: str, most: int = 0, unit: str = "updates") -> None:
-        """An iteration with so much work begins; `what` is said of it. most: the work that one of that phase has. unit: what is counted."""
-        self._phase, self._work, self._what, self._most, self._unit = phase, work, what, most, unit
+    def begin(self, phase: str, work: int, what: str, most: int = 0) -> None:
+        """An iteration with so much work begins; `what` is said of it. most: the work that one of that phase has."""
+        self._phase, self._work, self._what, self._most = phase, work, what, most
 
     def advance(self, line: str, frames: int = 0) -> float:
         """The iteration has ended, in which all runs together played that many frames. Prints the line; returns its seconds."""
@@ -74,7 +81,7 @@ class ProgressBar:
         self._done[self._phase] += self._work
         if self._work and 2 * self._work >= self._most:  # else what is no work takes most of the time
             self._paces[self._phase].append((working, self._work))
-        speeds = {self._unit: self._work} | {"frames": frames}
+        speeds = {self._units[self._phase]: self._work} | {"frames": frames}
         said = [f"after {clock(compiling)} of compilation"] if compiling >= 1 else []
         said += [f"{number / working:,.0f} {what}/s" for what, number in speeds.items() if number]
         self._work, self._what = 0, ""
@@ -95,15 +102,17 @@ class ProgressBar:
         return ", ".join(filter(None, (self._what, *self._said_of_time_left())))
 
     def _said_of_time_left(self) -> list[str]:
-        """Nothing before there is a pace."""
-        return [f"{clock(self._left())} left"] if self._pace(self._phase) else []
+        """Nothing before there is a pace of all that remains."""
+        remain = [phase for phase in self._total if self._total[phase] > self._done[phase]]
+        return [f"{clock(self._left())} left"] if all(map(self._pace, remain or [self._phase])) else []
 
     def _pace(self, phase: str) -> float:
-        """Seconds a unit of work: of the last iterations of that phase, or where it has none yet, as expected, or of the other's."""
+        """Seconds a unit of work: of the last iterations of that phase, or where it has none yet, as expected, or of another with that unit."""
         paces = self._paces[phase]
         if not paces and phase in self._expected:
             return self._expected[phase]
-        paces = paces or [pace for paces in self._paces.values() for pace in paces]
+        alike = [paces for other, paces in self._paces.items() if self._units[other] == self._units[phase]]
+        paces = paces or [pace for paces in alike for pace in paces]
         if not paces:
             return 0.0
         seconds, work = map(sum, zip(*paces[-_RECENT:], strict=True))

@@ -69,8 +69,9 @@ class RunFolder:
         return self
 
     def __exit__(self, _: Any, error: BaseException | None, traceback: Any) -> None:
-        """Notes on what stopped the program, Ctrl-C or the disk, where the run goes on."""
-        if isinstance(error, KeyboardInterrupt | OSError) and self.iterations:
+        """Notes on what stopped the program, Ctrl-C or the disk, where the run goes on, unless one within it has done so."""
+        has_note = getattr(error, "__notes__", ())
+        if isinstance(error, KeyboardInterrupt | OSError) and self.iterations and not has_note:
             error.add_note(f"the same command with --resume goes on after iteration {self.iterations}")
         self.close()
 

@@ -73,13 +73,13 @@ def run(
             f"{program.warm_up_rows * program.settings.num_environments:,} agent steps, and the run "
             f"{program.settings.online_iterations * program.settings.iteration_steps:,}"
         )
-    with ProgressBar(runs.work_of(phases), runs.work_of(phases[:done])) as bar:
+    with ProgressBar(runs.work_of(phases), runs.work_of(phases[:done]), runs.units) as bar:
         if forecast and done < len(phases) and (paces := runs.expected_paces(state)):
             bar.expect(paces)
         for number, (phase, index) in list(enumerate(phases))[done:]:
             iterations = getattr(program.settings, f"{phase}_iterations")
-            (work, unit), (most, _) = (runs.work(phase, each) for each in (index, iterations - 1))
-            bar.begin(phase, work, f"{phase} iteration {index + 1} of {iterations}", most, unit)
+            work, most = (runs.work(phase, each) for each in (index, iterations - 1))
+            bar.begin(phase, work, f"{phase} iteration {index + 1} of {iterations}", most)
             state, metrics = runs.iteration(phase, index, state)
             agent_steps = (index + 1) * program.settings.iteration_steps * (phase == "online")
             losses = {name: value for name, value in metrics.items() if name.endswith("_loss")}
@@ -152,17 +152,20 @@ class _Runs:
             return 0
         return self._number * self._program.settings.iteration_steps * frames_per_step(self._program.environment)
 
-    def work(self, phase: str, index: int) -> tuple[int, str]:
-        """What tells the time that an iteration takes, and its unit: the updates of all runs, or where they never learn, their frames."""
-        if phase == "online" and not self.learn_online:
-            return self.frames(phase), "frames"
-        return self.updates(phase, index), "updates"
+    @property
+    def units(self) -> dict[str, str]:
+        """By phase, of `work`."""
+        return {"offline": "updates", "online": "updates" if self.learn_online else "frames"}
+
+    def work(self, phase: str, index: int) -> int:
+        """What tells the time that an iteration takes: the updates of all runs, or where they never learn, their frames."""
+        return self.updates(phase, index) if self.units[phase] == "updates" else self.frames(phase)
 
     def work_of(self, phases: Sequence[tuple[str, int]]) -> dict[str, int]:
         """Work of all runs in these iterations, by phase."""
         found = {"online": 0} | ({"offline": 0} if self._program.settings.offline_iterations else {})
         for phase, index in phases:
-            found[phase] += self.work(phase, index)[0]
+            found[phase] += self.work(phase, index)
         return found
 
     def start(self, folder: run_folder.RunFolder) -> tuple[int, qdagger.State]:
@@ -190,22 +193,22 @@ class _Runs:
                 self._data[phase] = copied[len(used[phase])]
 
     def _check_space(self, shapes: qdagger.State) -> None:
-        """Raises ValueError where the states, and the copies of the teacher's data, do not fit the devices' memory."""
-        used = self._devices()
-        needing = {len(used[phase]): (used[phase], ring) for phase, ring in self._data.items() if ring is not None}
-        copies = sum(devices.copies(places) * space.size(ring) for places, ring in needing.values())
-        number = len(used["online"])
-        beside = space.size(shapes._replace(ring=None)) + copies
+        """Raises ValueError where the states do not fit the devices' memory.
+
+        The device that has the teacher's data by now has the least left, and no other is taken to have more: the copies count.
+        """
+        number, beside = len(self._devices()["online"]), space.size(shapes._replace(ring=None))
         replay.check_space(self._program.memory, len(self._places), beside, replay.available_bytes(number), number)
 
     def expected_paces(self, state: qdagger.State) -> dict[str, float]:
         """By phase, the seconds of an update of some run, with a share of what else an iteration has; none where nothing learns from the
-        teacher's data, or an iteration has no update."""
+        teacher's data, an iteration has no update, or GPUs that have no data would have to be given some."""
         data = next((ring for ring in self._data.values() if ring is not None), None)
-        settings = self._program.settings
-        if data is None or not self.learn_online:
+        settings, used = self._program.settings, self._devices()
+        has_data = self._data["online"] is not None or len(used["offline"]) == len(used["online"])
+        if data is None or not self.learn_online or (devices.copies(used["online"]) and not has_data):
             return {}
-        data = devices.copied(data, self._devices()["online"])
+        data = devices.copied(data, used["online"])
         runs = self._program, state.learner, self._offline_keys, self._settings
         update = forecasts.seconds_of_an_update(*runs, data) / self._number
         evaluation = forecasts.seconds_of_a_step(*runs, evaluates=True) * -(
@@ -316,19 +319,21 @@ def table(
     others: Mapping[str, Sequence[dict[str, Any]]] | None = None,
 ) -> str:
     """Teacher, random policy and student after `frames`, in returns and as a normalised IQM over seeds; `others` by what they are called."""
+    others = {"student": rows} | dict(others or {})
+    called = {name: f"{name}, IQM of {counted(len(last_rows(its_rows)), 'seed')}" for name, its_rows in others.items()}
+    width = max(24, *map(len, called.values()))
     lines = [
-        f"{card.environment:24} {'return':>10} {'normalised':>12}   {'95% interval':14} {'frames':>12}",
-        f"{'random policy':24} {card.random_score:10.2f} {0.0:12.2f}   {'':14} {0:12,}",
-        f"{'teacher (' + (card.algorithm or 'unknown') + ')':24} {card.score:10.2f} {1.0:12.2f}   {'':14} {card.frames:12,}",
+        f"{card.environment:{width}} {'return':>10} {'normalised':>12}   {'95% interval':14} {'frames':>12}",
+        f"{'random policy':{width}} {card.random_score:10.2f} {0.0:12.2f}   {'':14} {0:12,}",
+        f"{'teacher (' + (card.algorithm or 'unknown') + ')':{width}} {card.score:10.2f} {1.0:12.2f}   {'':14} {card.frames:12,}",
     ]
-    for name, its_rows in ({"student": rows} | dict(others or {})).items():
+    for name, its_rows in others.items():
         last = last_rows(its_rows)
         scores = np.array([[row["score"]] for row in last])
         low, high = statistics.stratified_bootstrap_interval(scores)
         returns = np.mean([row["mean_return"] for row in last])
-        called = f"{name}, IQM of {counted(len(last), 'seed')}"
         lines.append(
-            f"{called:24} {returns:10.2f} {statistics.interquartile_mean(scores):12.2f}   "
+            f"{called[name]:{width}} {returns:10.2f} {statistics.interquartile_mean(scores):12.2f}   "
             f"{f'{low:.2f} to {high:.2f}':14} {frames:12,}"
         )
     return "\n".join(lines)

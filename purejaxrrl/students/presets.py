@@ -108,9 +108,9 @@ PAPERS_DIFFERENCES = (
     "here evaluations end the episodes that they began",
     "lambda is at most 1 here, also for a student that is worse than the random policy",
     "return-driven weaning ends at agent step {weaning_steps:,} here, in the released code with the iteration in which that is passed",
-    "the paper has 3 seeds a game; here there are {seeds}",
 )
 """What the preset `paper` does not have as the paper has it, beside what a command line changes; braces stand for a run's own."""
+PAPERS_SEEDS = "the paper has 3 seeds a game; here there are {seeds}"
 QUICK_ON_ATARI: Mapping[str, Any] = {
     "seeds": 2,
     "network": "nature_cnn",
@@ -129,7 +129,7 @@ QUICK_ON_ATARI: Mapping[str, Any] = {
     "evaluation_limit": 3_000,
     "card_episodes": 16,
 }
-"""Students of 100,000 agent steps (400,000 frames), one a core of two, with half of the Nature CNN. Rates, temperature and the end of
+"""Students of 100,000 agent steps (400,000 frames), two or more, one a core, with half of the Nature CNN. Rates, temperature and the end of
 weaning, which lies beyond the run, are the paper's: lambda follows the score alone. Nothing was searched."""
 
 DQN_ON_ATARI: Mapping[str, Any] = {

@@ -264,18 +264,15 @@ def test_a_run_that_ended_goes_on_as_one_that_was_longer_from_the_beginning(monk
     schedule = {"decay_frames": 128, "epsilon_fraction": 1}
     run_main(monkeypatch, tmp_path / "whole", frames=192, **schedule)
     run_main(monkeypatch, tmp_path / "run", frames=128, epsilon_fraction=1)
-    run_main(monkeypatch, tmp_path / "run", "--resume", frames=192, **schedule)
+    run_main(monkeypatch, tmp_path / "run", "--resume", frames=192, epsilon_fraction=1)
     whole, longer = (teachers.load(tmp_path / name / "teacher") for name in ("whole", "run"))
     jax.tree.map(np.testing.assert_array_equal, whole.params, longer.params)
     assert longer.card.frames == 192 and whole.card.score == longer.card.score
     epsilon = [float(row["epsilon"]) for row in csv.DictReader((tmp_path / "run" / "metrics.csv").open())]
     np.testing.assert_allclose(epsilon, [1 - 0.999 * (0 + 1) / 8, 1 - 0.999 * (2 + 3) / 8, 0.001], rtol=1e-5)
     for frames, message in (
-        ({"frames": 256}, "decay_frames 128 there, 256 now"),
-        (
-            {"frames": 128} | schedule,
-            f"frames is 128, but the run in {tmp_path / 'run'} has done 192; give at least that",
-        ),
+        ({"frames": 256, "decay_frames": 256}, "decay_frames 128 there, 256 now"),
+        ({"frames": 128}, f"frames is 128, but the run in {tmp_path / 'run'} has done 192; give at least that"),
     ):
         with pytest.raises(SystemExit):
             run_main(monkeypatch, tmp_path / "run", "--resume", **{"epsilon_fraction": 1} | frames)
@@ -297,7 +294,7 @@ def test_runs_go_on_from_a_teacher(monkeypatch, tmp_path, capsys):
     jax.tree.map(np.testing.assert_array_equal, found.params, start.params)
     assert found.card.frames == 64 + 128
     identity = json.loads((tmp_path / "second" / "config.json").read_text())["identity"]
-    assert identity["teacher"]["sha256"] == start.fingerprint()
+    assert identity["settings"]["begins_as"] == start.fingerprint()
     for wrong, message in (
         ({"widths": "9"}, "they must be the same"),
         (
@@ -308,6 +305,9 @@ def test_runs_go_on_from_a_teacher(monkeypatch, tmp_path, capsys):
         with pytest.raises(SystemExit):
             run_main(monkeypatch, tmp_path / "third", **more | wrong)
         assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run_main(monkeypatch, tmp_path / "first", **more)
+    assert "which would be moved aside with the earlier run" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_the_memory_is_refused_with_what_fits(monkeypatch, tmp_path, capsys):

@@ -104,6 +104,7 @@ def test_a_killed_run_resumes_to_the_same_metrics(moment, uninterrupted, teacher
     if moment == "between iterations":
         killed(arguments, lambda: (output / "checkpoints" / "000002").exists())
     elif moment == "after an earlier end":
+        arguments.append("--from-nothing")
         subprocess.run(command(*arguments, "--online-iterations=1"), check=True, capture_output=True)
     else:
         killed(
@@ -114,6 +115,8 @@ def test_a_killed_run_resumes_to_the_same_metrics(moment, uninterrupted, teacher
     resumed = subprocess.run(command(*arguments, "--resume"), check=True, capture_output=True, text=True)
     assert "offline  1" not in resumed.stdout  # it did not begin again
     assert metrics(output) == metrics(expected)
+    if "--from-nothing" in arguments:
+        assert metrics(output / "from_nothing") == metrics(expected / "from_nothing")
     assert teachers.load(output / "student").fingerprint() == teachers.load(expected / "student").fingerprint()
 
 

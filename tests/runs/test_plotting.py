@@ -143,7 +143,7 @@ def test_the_episode_that_is_shown_is_the_one_that_was_played():
     played, lengths, actions = pictures._play(game, PLAYER, 0.5, starts, keys)
     assert lengths.tolist() == [6] * 8 and 0 < actions.mean() < 1
     for lane in range(8):
-        its_keys = jax.vmap(lambda key, lane=lane: jax.random.split(key, 8)[lane])(keys)
+        its_keys = jax.vmap(lambda key, lane=lane: jax.random.split(jax.random.split(key)[1], 8)[lane])(keys)
         _, scores = pictures._pictures(game, starts[lane], its_keys[:, None], actions[:, lane, None])
         last = scores[-1] + game.step(its_keys[-1], game.reset(starts[lane])[1], actions[-1, lane])[2]
         np.testing.assert_allclose(last, played[lane], rtol=1e-5)

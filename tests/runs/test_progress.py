@@ -114,11 +114,17 @@ def test_what_makes_no_update_has_no_pace_of_updates(clock, capsys):
 
 
 def test_a_phase_without_updates_is_counted_in_frames(clock, capsys):
-    with ProgressBar({"online": 800}) as bar:
-        bar.begin("online", 400, "online iteration 1 of 2", unit="frames")
-        clock.works(10)
-        bar.advance("line", frames=400)
-    assert capsys.readouterr().out == "line  40 frames/s, 0:10 left\n"
+    """Whose time is not known before some were played."""
+    with ProgressBar({"offline": 100, "online": 800}, units={"online": "frames"}) as bar:
+        bar.begin("offline", 100, "offline iteration 1 of 1")
+        clock.works(50)
+        bar.advance("offline")
+        for number in (1, 2):
+            bar.begin("online", 400, f"online iteration {number} of 2")
+            clock.works(10)
+            bar.advance("online", frames=400)
+    said = ["offline  2 updates/s", "online  40 frames/s, 0:10 left", "online  40 frames/s, 0:00 left"]
+    assert capsys.readouterr().out.splitlines() == said
 
 
 def test_iterations_count_by_their_updates(clock, capsys):

@@ -163,17 +163,14 @@ def test_a_shared_offline_phase_on_many_devices(count):
     assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("copies", [0, 1])
-def test_the_teachers_data_count_as_often_as_they_are_copied(copies, tmp_path, monkeypatch):
-    """A number here; each of four states beside its ring is two."""
+def test_the_teachers_data_are_copied_once_it_is_known_that_they_fit(tmp_path, monkeypatch):
+    """Each of four states beside its ring is two numbers; the data are there already, and count where they are."""
     asked, copied = [], devices.copied
     monkeypatch.setattr(training.replay, "check_space", lambda *given: asked.append(given))
-    monkeypatch.setattr(devices, "copies", lambda used: copies)
-    # And are copied once it is known that they fit.
     monkeypatch.setattr(devices, "copied", lambda *given: copied(*given) if asked else pytest.fail("copied too early"))
     train(tmp_path / "run", [settings(float(number)) for number in range(4)], seeds=range(4))
     (_, rings, beside, _, used) = asked[0]
-    assert (rings, beside, used) == (4, 4 * 8 + copies * 4, len(devices.devices_for(4)))
+    assert (rings, beside, used) == (4, 4 * 8, len(devices.devices_for(4)))
 
 
 def test_both_phases_of_many_runs_are_taken_in_turn(tmp_path, monkeypatch):
@@ -190,7 +187,7 @@ def test_both_phases_of_many_runs_are_taken_in_turn(tmp_path, monkeypatch):
 def test_what_never_learns_online_is_measured_in_frames(tmp_path, monkeypatch):
     """Three runs of two iterations, 40 agent steps of 4 frames each; an update every 4 steps that find the ring warm."""
     totals, made = [], training.ProgressBar
-    monkeypatch.setattr(training, "ProgressBar", lambda total, done: totals.append(total) or made(total, done))
+    monkeypatch.setattr(training, "ProgressBar", lambda total, *rest: totals.append(total) or made(total, *rest))
     for rows in (25, 41):
         train(tmp_path / str(rows), program=SimpleNamespace(**vars(PROGRAM) | {"warm_up_rows": rows}))
     assert totals == [{"online": 3 * 8, "offline": 3 * 10}, {"online": 3 * 2 * 40 * 4, "offline": 3 * 10}]

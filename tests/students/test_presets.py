@@ -5,7 +5,7 @@ import sys
 import pytest
 import reincarnate
 
-from purejaxrrl.runs import experiment
+from purejaxrrl.runs import experiment, run_folder
 from purejaxrrl.students import presets
 from purejaxrrl.students.hyperparameters import names
 from purejaxrrl.students.settings import QDagger, ValueBased
@@ -111,7 +111,14 @@ def test_the_same_student_from_nothing_has_all_but_the_teacher(name):
 
 
 @pytest.mark.parametrize(("cores", "seeds"), [(1, 2), (2, 2), (3, 3), (16, 4)])
-def test_as_many_students_as_there_are_cores_play_atari(cores, seeds, monkeypatch):
+def test_as_many_students_as_there_are_cores_play_atari(cores, seeds, monkeypatch, tmp_path):
     monkeypatch.setattr(reincarnate.devices, "cores", lambda: cores)
     assert reincarnate.defaults("quick", "atari/breakout")["seeds"] == seeds
     assert reincarnate.defaults("quick", "minatar/breakout") == {}
+    # A run that is resumed has those that it had.
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "runs" / "reincarnate" / "atari-breakout"
+    about = {"program": "reincarnate", "settings": {"seeds": 3}}
+    run_folder.RunFolder(place, about, resume=False).close()
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", "--resume"])
+    assert reincarnate.defaults("quick", "atari/breakout")["seeds"] == 3

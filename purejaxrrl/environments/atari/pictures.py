@@ -97,7 +97,7 @@ def best_episode(
     length = int(lengths[best])
     every = -(-length // most_pictures)
     steps = np.arange(-(-length // every) * every).reshape(-1, every)
-    its_keys = jax.vmap(lambda key: jax.random.split(key, episodes)[best])(keys)
+    its_keys = jax.vmap(lambda key: jax.random.split(jax.random.split(key)[1], episodes)[best])(keys)
     within = np.minimum(steps, length - 1)  # what is played after the end is not shown
     shown = jax.jit(functools.partial(_pictures, environment))(starts[best], its_keys[within], actions[within, best])
     return Episode(*(np.asarray(leaf) for leaf in shown), every)
@@ -111,9 +111,9 @@ def _play(
 
     def step(carry: tuple) -> tuple:
         time, observation, state, playing, scores, lengths, actions = carry
-        policy_key = jax.random.fold_in(keys[time], 0)
+        policy_key, step_key = jax.random.split(keys[time])
         action = acting.epsilon_greedy(policy_key, player.apply(player.params, observation), epsilon)
-        lane_keys = jax.random.split(keys[time], episodes)
+        lane_keys = jax.random.split(step_key, episodes)
         observation, state, reward, terminated, truncated, _ = jax.vmap(environment.step)(lane_keys, state, action)
         scores, lengths = scores + reward * playing, lengths + playing
         playing &= ~(terminated | truncated)
