@@ -30,6 +30,7 @@ TEACHER = {
 }  # fmt: skip
 ON_ATARI = {
     "environment": "atari/breakout", "seeds": 1, "width": 1 / 16, "evaluation_limit": 20, "evaluation_environments": 2,
+    "capacity": 240,  # less than is played: the ring of frames begins anew
 }  # fmt: skip
 PROGRAMS = os.environ.get("ORDEAL_PROGRAMS", "reincarnate,benchmark_pvrl,dqn,reincarnate_on_atari").split(",")
 SLOW = {"reincarnate_on_atari": 10}
