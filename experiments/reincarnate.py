@@ -101,6 +101,7 @@ def main() -> None:
             summary = report(parts, folder)
             del state  # its ring makes room
             if nothing:
+                print(summary)
                 summary = report(parts, folder, train_from_nothing(options, parts, folder, nothing))
                 files.append(NOTHING)
             print(f"{summary}\n\nin {folder.path}: {', '.join(files)}")
@@ -110,12 +111,12 @@ def main() -> None:
 def papers_differences(options: Options, settings: QDagger, teacher: teachers.Teacher) -> str:
     """What a run of the preset `paper` does not have as the paper has it, with what it has instead."""
     card = teacher.card
+    data = f"those in {options.data}"
+    if not options.data:
+        data = f"of its training only where they lie beside it, and else played by it, {options.data_epsilon:.0%} of its actions random"
     own = {
         "teacher": f"{card.algorithm or 'of unknown make'} after {card.frames:,} frames",
-        "data": f"those in {options.data}"
-        if options.data
-        else "of its training only where they lie beside it, and else played by it, with a "
-        f"random action in {options.data_epsilon:.0%} of the steps",
+        "data": data,
         "seeds": options.seeds,
     } | hyperparameters.as_dict(settings)
     lines = [*presets.PAPERS_DIFFERENCES, *[presets.PAPERS_SEEDS] * (options.seeds != 3)]
