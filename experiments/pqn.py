@@ -1,11 +1,12 @@
 """Trains PQN (Gallici et al., 2024) and saves it as a teacher: Q-learning on lambda-returns, without replay or target network.
 
     python experiments/pqn.py --environment atari/breakout --frames 4e6
-    python experiments/pqn.py --environment minatar/breakout --network minatar_cnn --frames 1e6 --learning-rate 5e-4 --epsilon-end 0.05
+    python experiments/pqn.py --environment minatar/breakout --network minatar_cnn --frames 1e7 --learning-rate 5e-4 \\
+        --decay-learning-rate --epsilon-end 0.05 --reward-clip 0
 
-Published runs are made with --environment-options sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true. A run
-that was stopped goes on with --resume, and so does one that ended: with more --frames. --teacher goes on from a teacher, in the same game with other options if they are
-given.
+Published runs on Atari are made with --environment-options sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true.
+A run that was stopped goes on with --resume, and so does one that ended: with more --frames. --teacher goes on from a
+teacher's parameters, for example in its game with sticky actions.
 """
 
 import functools
@@ -43,7 +44,7 @@ class Options:
     environment_options: str = option("", "options that the environment is made with, as name=value,name=value")
     teacher: str = option(
         "",
-        "folder of a teacher of the same network, with whose parameters all runs begin (and --epsilon-start may be lower); empty: they begin with random ones",
+        "folder of a teacher of the same network, with whose parameters all runs begin (a low --epsilon-start spares what they can); empty: they begin with random ones",
     )
     output: str = option("", f"folder to write to; {experiment.OUTPUT_HELP}")
     resume: bool = option(False, "continue the run in --output")

@@ -13,7 +13,7 @@ The student first learns from the teacher's data (TD and distillation), then pla
 lambda falling as its score, normalised by the teacher's, rises. A term of the loss of one's own is a function
 (`purejaxrrl.term`) in a module that Python finds; its hyperparameters become flags.
 
-On Atari other defaults hold, for students that see pixels.
+On Atari other defaults hold, for students that see pixels: one a CPU core, from two to four.
 """
 
 import functools

@@ -5,7 +5,7 @@
     python experiments/pvrl/benchmark_pvrl.py --methods qdagger,qdagger_1_step --games breakout --output runs/n_step
     python experiments/pvrl/benchmark_pvrl.py --redraw                              # tables and figures from what was written
     python experiments/pvrl/benchmark_pvrl.py --games atari/breakout --output runs/atari          # the paper's seven, hours
-    python experiments/pvrl/benchmark_pvrl.py --games atari10 --preset paper --output runs/paper  # as the paper, on an accelerator
+    python experiments/pvrl/benchmark_pvrl.py --games atari10 --preset paper --teacher 'runs/{game}/teacher' --output runs/paper
 
 The methods of a game and their seeds are trained by one program, or a few where one would make methods pay for work that
 they do not do. What is finished is kept: --resume goes on with the rest, and adds games, methods, seeds and, by --more-iterations, frames.
@@ -82,6 +82,9 @@ class Config:
         0, "updates of the whole offline phase; 0: in the paper's proportion to the frames", minimum=0
     )
     evaluation_steps: int = option(20_000, "agent steps of the evaluation after each iteration", minimum=1)
+    evaluation_limit: int = option(
+        0, "agent steps after which the episodes of an evaluation count as they stand; 0: no limit", minimum=0
+    )
     network: str = option(presets.COMPARED_SHAPES["network"], "name of the students' network")
     widths: tuple[int, ...] = option(presets.COMPARED_SHAPES["widths"], "units of each hidden layer of network 'mlp'")
     target_period: int = option(
@@ -155,7 +158,7 @@ class Config:
         offline = suite.settings.get("offline_iterations", declaration(QDagger, "offline_iterations").default)
         updates = (self.offline_updates or sizes["offline_updates"]) / offline
         sizes["offline_updates"] = max(1, round(updates / self.target_period)) * self.target_period
-        names = "evaluation_steps", "network", "widths", "target_period"
+        names = "evaluation_steps", "evaluation_limit", "network", "widths", "target_period"
         return methods.settings(method, agent_steps, suite, **sizes, **{name: getattr(self, name) for name in names})
 
     def sources(self, game: str, environment: Any) -> experiment.Options:

@@ -31,7 +31,7 @@ class Suite:
 
 # Rivals that roll in or are guided do so over the same share of the budget as on MinAtar.
 _RIVALS = {name: presets.COMPARED[name] for name in ("roll_in_decay_steps", "guide_decay_steps")}
-_FLAGS = "network", "target_period", "evaluation_steps", "data_transitions"
+_FLAGS = "network", "target_period", "evaluation_steps", "evaluation_limit", "data_transitions"
 _FROM_FLAGS = {*_FLAGS, "online_iterations", "iteration_steps", "offline_updates"}
 
 

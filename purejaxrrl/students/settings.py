@@ -44,7 +44,7 @@ class ValueBased:
     )
     evaluation_steps: int = hyperparameter(
         20_000,
-        "agent steps of the evaluation after each iteration; episodes are played to their ends",
+        "agent steps of the evaluation after each iteration; the last episodes are played to their ends, or to --evaluation-limit",
         static=True,
         minimum=1,
     )

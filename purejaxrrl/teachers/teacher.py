@@ -395,10 +395,7 @@ def how_to_train(environment_name: str, output: str = "") -> str:
     """
     output = output or f"runs/{environment_name.rpartition('/')[-1]}"
     if environment_name.startswith("atari/"):
-        flags = (
-            "--frames 50e6 --width 0.5 --environment-options "
-            "sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true"
-        )
+        flags = "--frames 50e6 --width 0.5 --environment-options terminal_on_life_loss=true"
         command, time = (
             f"python experiments/pqn.py --environment {environment_name} {flags}",
             ", some 4 hours on 2 cores,",
