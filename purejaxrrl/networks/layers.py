@@ -40,9 +40,9 @@ def output_initialiser(name: str) -> Initialiser:
 def convolve(inputs: chex.Array, kernel: chex.Array, stride: int, padding: str) -> chex.Array:
     """A convolution as a matrix product, float32 `[B, ., ., features]`.
 
-    Inside a compiled loop on CPU, XLA's own convolution takes an update of the Nature CNN eight to ten times as long, and under
-    `vmap` over kernels it becomes a grouped convolution, which is slow everywhere (`experiments/benchmarks/nature_cnn.py`).
-    Blocks of stride x stride pixels become channels first, so that a patch is made of few slices: four for Nature's first layer, not 64.
+    Inside a compiled loop on CPU, XLA's own convolution takes an update of the Nature CNN many times as long, and under `vmap` over
+    kernels it becomes a grouped convolution, which is slow everywhere (`experiments/benchmarks/nature_cnn.py`). Blocks of stride x
+    stride pixels become channels first, so that a kernel has few places: four for Nature's first layer, not 64.
 
     Args:
       inputs: float32 `[B, height, width, channels]`.
@@ -50,10 +50,10 @@ def convolve(inputs: chex.Array, kernel: chex.Array, stride: int, padding: str) 
       padding: "VALID", or "SAME": zeros around, more of them behind where they are odd, so that ceil(height / stride) rows come out.
     """
     size, _, channels, features = kernel.shape
-    blocks = -(-size // stride)  # of a patch, along each axis
+    blocks = -(-size // stride)  # of a kernel, along each axis
     # A kernel that does not end with a block is filled up with zeros.
     kernel = jnp.pad(kernel, [(0, blocks * stride - size)] * 2 + [(0, 0)] * 2)
-    kernel = kernel.reshape(blocks, stride, blocks, stride, channels, features).transpose(0, 2, 1, 3, 4, 5)
+    kernel = kernel.reshape(blocks, stride, blocks, stride, channels, features)
     (height, rows), (width, columns) = (_extent(extent, size, stride, padding) for extent in inputs.shape[1:3])
     heights, widths = rows + blocks - 1, columns + blocks - 1
     padded = jax.lax.pad(
@@ -64,8 +64,14 @@ def convolve(inputs: chex.Array, kernel: chex.Array, stride: int, padding: str) 
     )
     padded = padded.reshape(-1, heights, stride, widths, stride, channels).transpose(0, 1, 3, 2, 4, 5)
     padded = padded.reshape(-1, heights, widths, stride * stride * channels)
-    slices = [padded[:, i : i + rows, j : j + columns] for i in range(blocks) for j in range(blocks)]
-    return jnp.concatenate(slices, -1) @ kernel.reshape(-1, features)
+    places = [(i, j) for i in range(blocks) for j in range(blocks)]
+    if stride == 1:  # nine places, of few channels: patches take less than their products
+        patches = jnp.concatenate([padded[:, i : i + rows, j : j + columns] for i, j in places], -1)
+        return patches @ kernel.transpose(0, 2, 1, 3, 4, 5).reshape(-1, features)
+    # Every block times every place of the kernel, and then the sum of what belongs to one output: no patch is ever made.
+    products = padded @ kernel.transpose(1, 3, 4, 0, 2, 5).reshape(stride * stride * channels, -1)
+    parts = jnp.split(products, len(places), axis=-1)
+    return sum(part[:, i : i + rows, j : j + columns] for part, (i, j) in zip(parts, places, strict=True))
 
 
 def _extent(extent: int, size: int, stride: int, padding: str) -> tuple[int, int]:
