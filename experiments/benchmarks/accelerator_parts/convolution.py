@@ -1,7 +1,8 @@
 """One update of a network of the Nature CNN's size (Mnih et al., 2015), its convolutions in two forms, in three types.
 
-`nn.Conv` under `vmap` over seeds becomes a grouped convolution; patches times a matrix become a batched matrix product. Which
-is faster on a GPU, and from how many seeds on? An update is the gradient of a Huber loss with a target network, and Adam.
+`nn.Conv` under `vmap` over seeds becomes a grouped convolution; the library's form, matrix products, become batched ones. Which
+is faster on a GPU, and from how many seeds on? An update is the gradient of a Huber loss with a target network, and Adam, on
+another batch than the last.
 """
 
 from __future__ import annotations
@@ -19,19 +20,17 @@ import numpy as np
 import optax
 
 from accelerator_parts import timing
+from purejaxrrl.networks import layers
 
 LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 """Features, kernel size and stride of each convolution."""
-ACTIONS, WIDTH = 18, 512
+ACTIONS, WIDTH, BATCHES = 18, 512, 4
 TYPES = {"float32": ("float32", "highest"), "tf32": ("float32", "tensorfloat32"), "bfloat16": ("bfloat16", "default")}
 """What is computed in, and the precision of float32's matrix products. Parameters, targets and losses are always float32."""
 
 
-class Patches(nn.Module):
-    """The convolution `nn.Conv(features, kernel, stride, "VALID")` as a matrix product, for kernels that are multiples of strides.
-
-    Blocks of stride x stride pixels become channels, so that a patch is few slices: four for Nature's first layer, not 64.
-    """
+class Products(nn.Module):
+    """The convolution `nn.Conv(features, kernel, stride, "VALID")` in the library's form, in any type."""
 
     features: int
     kernel: int
@@ -40,20 +39,14 @@ class Patches(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        batch, height, width, channels = inputs.shape
-        rows, columns = ((size - self.kernel) // self.stride + 1 for size in (height, width))
-        across = self.kernel // self.stride
-        block_rows, block_columns = rows + across - 1, columns + across - 1
-        inputs = inputs[:, : block_rows * self.stride, : block_columns * self.stride]
-        blocks = inputs.reshape(batch, block_rows, self.stride, block_columns, self.stride, channels)
-        blocks = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, block_rows, block_columns, -1)
-        places = itertools.product(range(across), repeat=2)
-        patches = jnp.concatenate([blocks[:, i : i + rows, j : j + columns] for i, j in places], -1)
-        return nn.Dense(self.features, dtype=self.dtype)(patches)
+        shape = (self.kernel, self.kernel, inputs.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        return layers.convolve(inputs, kernel.astype(self.dtype), self.stride, "VALID") + bias.astype(self.dtype)
 
 
 class NatureCNN(nn.Module):
-    """Q-values, float32 `[B, ACTIONS]`, of uint8 `[B, 84, 84, 4]`. form: "nn.Conv" or "patches"."""
+    """Q-values, float32 `[B, ACTIONS]`, of uint8 `[B, 84, 84, 4]`. form: "nn.Conv" or "products"."""
 
     form: str
     dtype: Any
@@ -62,8 +55,8 @@ class NatureCNN(nn.Module):
     def __call__(self, observations: jax.Array) -> jax.Array:
         hidden = observations.astype(self.dtype) / 255
         for features, kernel, stride in LAYERS:
-            if self.form == "patches":
-                layer = Patches(features, kernel, stride, self.dtype)
+            if self.form == "products":
+                layer = Products(features, kernel, stride, self.dtype)
             else:
                 layer = nn.Conv(features, (kernel, kernel), stride, "VALID", dtype=self.dtype)
             hidden = nn.relu(layer(hidden))
@@ -71,14 +64,14 @@ class NatureCNN(nn.Module):
         return nn.Dense(ACTIONS, dtype=self.dtype)(hidden).astype(jnp.float32)
 
 
-def random_batch(rng: np.random.Generator, seeds: int, size: int) -> dict[str, np.ndarray]:
-    """Transitions `[seeds, size, ...]`: what an update of each seed looks at."""
-    frames = (seeds, size, 84, 84, 4)
+def random_batches(rng: np.random.Generator, seeds: int, size: int) -> dict[str, np.ndarray]:
+    """Transitions `[seeds, BATCHES, size, ...]`: what updates of each seed look at."""
+    lead = (seeds, BATCHES, size)
     return {
-        "observation": rng.integers(0, 256, frames, np.uint8),
-        "next_observation": rng.integers(0, 256, frames, np.uint8),
-        "action": rng.integers(0, ACTIONS, (seeds, size)),
-        "reward": rng.standard_normal((seeds, size), np.float32),
+        "observation": rng.integers(0, 256, (*lead, 84, 84, 4), np.uint8),
+        "next_observation": rng.integers(0, 256, (*lead, 84, 84, 4), np.uint8),
+        "action": rng.integers(0, ACTIONS, lead),
+        "reward": rng.standard_normal(lead, np.float32),
     }
 
 
@@ -94,7 +87,7 @@ def random_params(rng: np.random.Generator, network: NatureCNN, seeds: int) -> A
 
 
 def make_run(network: NatureCNN, number: int) -> Any:
-    """run(state, batch) -> (state, losses `[number]`), `number` updates of one seed; the state is params, the target's, Adam's."""
+    """run(state, batches) -> (state, losses `[number]`), `number` updates of one seed; the state is params, the target's, Adam's."""
     optimiser = optax.adam(1e-4)
 
     def loss(params: Any, target: Any, batch: dict[str, jax.Array]) -> jax.Array:
@@ -103,15 +96,16 @@ def make_run(network: NatureCNN, number: int) -> Any:
         bootstrap = network.apply(target, batch["next_observation"]).max(-1)
         return optax.huber_loss(chosen, jax.lax.stop_gradient(batch["reward"] + 0.99 * bootstrap)).mean()
 
-    def update(batch: dict[str, jax.Array], state: tuple, _: None) -> tuple[tuple, jax.Array]:
+    def update(batches: dict[str, jax.Array], state: tuple, number: jax.Array) -> tuple[tuple, jax.Array]:
+        batch = jax.tree.map(lambda leaf: leaf[number % BATCHES], batches)
         params, target, moments = state
         value, gradients = jax.value_and_grad(loss)(params, target, batch)
         steps, moments = optimiser.update(gradients, moments)
         return (optax.apply_updates(params, steps), target, moments), value
 
-    def run(params: Any, batch: dict[str, jax.Array]) -> tuple[Any, jax.Array]:
+    def run(params: Any, batches: dict[str, jax.Array]) -> tuple[Any, jax.Array]:
         state = (params, params, optimiser.init(params))
-        (params, _, _), losses = jax.lax.scan(functools.partial(update, batch), state, length=number)
+        (params, _, _), losses = jax.lax.scan(functools.partial(update, batches), state, jnp.arange(number))
         return params, losses
 
     return run
@@ -122,7 +116,7 @@ def time_updates(form: str, type: str, batch: int, seeds: int, number: int) -> d
     dtype, precision = TYPES[type]
     rng = np.random.default_rng(0)
     network = NatureCNN(form, jnp.dtype(dtype))
-    arguments = jax.device_put((random_params(rng, network, seeds), random_batch(rng, seeds, batch)))
+    arguments = jax.device_put((random_params(rng, network, seeds), random_batches(rng, seeds, batch)))
     with jax.default_matmul_precision(precision):
         compiled, compile_seconds = timing.compile(jax.jit(jax.vmap(make_run(network, number))), *arguments)
     timing.call(compiled, *arguments)
@@ -143,7 +137,7 @@ def cases(quick: bool) -> Iterator[dict[str, Any]]:
     types = ("tf32", "bfloat16") if quick else ("tf32", "bfloat16", "float32")
     sizes = [(2, 2)] if quick else [(32, 1), (32, 32), (1024, 1), (32, 8), (256, 8), (256, 1), (256, 32), (1024, 8)]
     for batch, seeds in sizes:
-        for form, type in itertools.product(("nn.Conv", "patches"), types):
+        for form, type in itertools.product(("nn.Conv", "products"), types):
             yield {"batch": batch, "seeds": seeds, "form": form, "type": type}
 
 

@@ -26,7 +26,7 @@ def time_form(padding: str, seeds: int, form: str, batch: int, updates: int) -> 
     network = networks.describe("nature_cnn", nature_cnn.ACTIONS, (84, 84, 4), padding=padding)
     params = jax.jit(jax.vmap(network.init))(jax.random.split(jax.random.key(0), seeds + 1))
     teacher, params = jax.tree.map(lambda leaf: leaf[-1], params), jax.tree.map(lambda leaf: leaf[:-1], params)
-    data = jax.device_put(nature_cnn.random_batch(np.random.default_rng(0), seeds, batch))
+    data = jax.device_put(nature_cnn.random_batches(np.random.default_rng(0), seeds, batch))
     run = nature_cnn.make_run(form, padding, updates, teacher)
     if seeds == 1:
         params, data = (jax.tree.map(lambda leaf: leaf[0], tree) for tree in (params, data))

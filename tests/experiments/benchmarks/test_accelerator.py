@@ -257,17 +257,16 @@ def test_metrics_are_compared_by_their_mean_and_by_most_seeds(change, differing)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "size"), [(8, 4, 21), (4, 2, 9), (3, 1, 6)])
-def test_patches_are_the_convolution(kernel, stride, size):
+def test_products_are_the_convolution(kernel, stride, size):
     rng = np.random.default_rng(0)
     inputs = rng.standard_normal((2, size, size, 3), np.float32)
-    weights = rng.standard_normal((kernel, kernel, 3, 5), np.float32)
-    bias = rng.standard_normal(5, np.float32)
-    across = kernel // stride
-    blocks = weights.reshape(across, stride, across, stride, 3, 5).transpose(0, 2, 1, 3, 4, 5).reshape(-1, 5)
-    ours = convolution.Patches(5, kernel, stride, np.float32)
+    params = {
+        "kernel": rng.standard_normal((kernel, kernel, 3, 5), np.float32),
+        "bias": rng.standard_normal(5, np.float32),
+    }
+    ours = convolution.Products(5, kernel, stride, np.float32)
     theirs = nn.Conv(5, (kernel, kernel), stride, "VALID")
-    found = ours.apply({"params": {"Dense_0": {"kernel": blocks, "bias": bias}}}, inputs)
-    expected = theirs.apply({"params": {"kernel": weights, "bias": bias}}, inputs)
+    found, expected = (module.apply({"params": params}, inputs) for module in (ours, theirs))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
