@@ -69,7 +69,7 @@ TEXT = lambda text: True  # noqa: E731
 
 MAY_PASS = {
     TEXT: "environment environment_options teacher data output resume term preset network weaning head dueling noisy double "
-    "best_action_only elementwise_margin fresh_optimiser weaning_reversible student_rolls_in teacher_fires tensorboard padding layer_norm decay_learning_rate initialiser sampler importance_weights td_error optimiser games second_games rule_games methods rules plan redraw results other method policy game pack unpack file folder "
+    "best_action_only elementwise_margin fresh_optimiser weaning_reversible student_rolls_in teacher_fires from_nothing tensorboard padding layer_norm decay_learning_rate initialiser sampler importance_weights td_error optimiser games second_games rule_games methods rules plan redraw results other method policy game pack unpack file folder "
     "evaluate suite wind_belief full schedules purejaxrl rejax purejaxql purejaxrl_python quick allow_cpu only also record carry python present take write",
     ANY: "v_min v_max",
     PROBABILITY: "exploring_episodes data_epsilon epsilon discount epsilon_start epsilon_end evaluation_epsilon weaning_floor rehearsal_fraction "

@@ -113,7 +113,7 @@ def test_a_score_is_of_the_searchs_seeds_and_the_named_games(monkeypatch):
         }
 
     results = Results(
-        {game: {"qdagger": runs(value)} for game, value in (("asterix", 1.0), ("breakout", 2.0))}, {}, {}, {}
+        {game: {"qdagger": runs(value)} for game, value in (("asterix", 1.0), ("breakout", 2.0))}, {}, {}, {}, 10
     )
     monkeypatch.setattr(tune_pvrl.benchmark_pvrl, "train_all", lambda config: None)
     monkeypatch.setattr(tune_pvrl.written, "load", lambda output, games: results)
