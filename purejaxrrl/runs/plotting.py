@@ -105,7 +105,7 @@ def learning_curve(
     right = axes.secondary_yaxis("right")
     right.set_yticks([0.0, 0.5, 1.0])
     right.set_ylabel(_COEFFICIENT, color=_LAMBDA)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+    figure.legend(loc="outside lower center", ncols=3 if others else 4, frameon=False, fontsize="small")
     axes.spines["top"].set_visible(False)
     return figure
 
