@@ -388,9 +388,12 @@ def load_start(options: Options, program: Program) -> teachers.Teacher | None:
     teachers.check_trained_on(start, program.environment.name)
     if start.card.output != "q_values":
         raise UserError(f"{options.teacher} has {start.card.output}; PQN goes on from Q-values")
+    theirs, ours = ({"network": each.name} | dict(each.options) for each in (start.network, program.network))
+    names = [name for name in theirs | ours if theirs.get(name) != ours.get(name)]
     if start.network != program.network:
+        listed = ", ".join(f"{name} {theirs.get(name)} there, {ours.get(name)} here" for name in names)
         raise UserError(
-            f"the network of {options.teacher} is {start.network}, and the flags say {program.network}; they must be the same"
+            f"the network of {options.teacher} is another ({listed or 'of other observations'}); give the flags that it has"
         )
     return start
 

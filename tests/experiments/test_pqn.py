@@ -296,7 +296,7 @@ def test_runs_go_on_from_a_teacher(monkeypatch, tmp_path, capsys):
     identity = json.loads((tmp_path / "second" / "config.json").read_text())["identity"]
     assert identity["settings"]["begins_as"] == start.fingerprint()
     for wrong, message in (
-        ({"widths": "9"}, "they must be the same"),
+        ({"widths": "9"}, "is another (widths (8,) there, (9,) here); give the flags that it has"),
         (
             {"environment": "minatar/asterix", "environment_options": ""},
             "the teacher was trained on 'minatar/breakout'",
