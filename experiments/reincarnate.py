@@ -146,16 +146,20 @@ def save_student(
         training=teachers.preprocessing.described(environment, reward_clip=settings.reward_clip),
     )  # fmt: skip
     teachers.save(folder.path / "student", student)
-    first = next(row for row in training.last_rows(folder.rows) if row["seed"] == options.seed)
     key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())
     is_shown = plotting.animate(
         folder.path / "student.gif", key, environment, environment.default_params, student,
-        note=f"lambda {first['lambda']:.2f}", epsilon=settings.evaluation_epsilon,
+        note=f"lambda {last_lambda(folder.rows, options.seed):.2f}", epsilon=settings.evaluation_epsilon,
         max_steps=settings.evaluation_limit or plotting.LONGEST_TAKE,
     )  # fmt: skip
     if fault := teachers.not_above_random(student.card):
         print(f"the student is no teacher for the next run: its {fault}")
     return ["student" if fault else "student (a teacher for the next run)", *["student.gif"] * is_shown]
+
+
+def last_lambda(rows: Sequence[dict[str, Any]], seed: int) -> float:
+    """Of that seed's run, at its end."""
+    return next(row["lambda"] for row in training.last_rows(rows) if row["seed"] == seed)
 
 
 def without_teacher(parts: experiment.Experiment) -> qdagger.Program:

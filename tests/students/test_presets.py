@@ -122,3 +122,12 @@ def test_as_many_students_as_there_are_cores_play_atari(cores, seeds, monkeypatc
     run_folder.RunFolder(place, about, resume=False).close()
     monkeypatch.setattr(sys, "argv", ["reincarnate.py", "--resume"])
     assert reincarnate.defaults("quick", "atari/breakout")["seeds"] == 3
+
+
+def test_the_lambda_that_is_shown_is_its_players():
+    rows = [
+        {"phase": "online", "iteration": number, "seed": seed, "lambda": 10.0 * number + seed}
+        for number in (1, 2)
+        for seed in (4, 5)
+    ]
+    assert [reincarnate.last_lambda(rows, seed) for seed in (4, 5)] == [24.0, 25.0]
