@@ -9,6 +9,7 @@ A checkpoint appears by one rename, after the rows that it names. Where the newe
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from pydantic import Field
 from purejaxrrl.errors import UserError
 from purejaxrrl.files import arrays, atomic, checkpoints, documents, validation
 from purejaxrrl.runs import identity as identities
-from purejaxrrl.runs import ring_segments
+from purejaxrrl.runs import ring_segments, ring_targets
 
 KIND = "purejaxrrl run checkpoint"
 FORMAT = 2
@@ -34,7 +35,7 @@ class RunError(UserError):
 class Restored(NamedTuple):
     """A run as it was after so many iterations.
 
-    state, ring: pytrees of numpy arrays; the ring is None where none was asked for.
+    state, ring: pytrees of numpy arrays, or the ring's on devices where it was asked for there; None where none was.
     rows_of_metrics: all rows up to then.
     """
 
@@ -102,19 +103,19 @@ def save(
 
 
 def restore(
-    folder: Path, identity: dict[str, Any], like_state: Any, like_ring: Any
+    folder: Path, identity: dict[str, Any], like_state: Any, like_ring: Any, places: Sequence[int] | None = None
 ) -> tuple[Restored, ring_segments.Ring | None, list[str]] | None:
     """The newest whole checkpoint, what is known of its ring's files, and what is wrong with newer ones; None without any.
 
     Args:
       like_state, like_ring: pytrees with the shapes and dtypes that are expected (`jax.ShapeDtypeStruct`). Each array is
         allocated once and filled from the disk. `like_ring` None: the learners alone, to be looked at.
+      places: have the ring on the devices that train so many runs, and not as numpy arrays; see `ring_targets.OnDevices`.
 
     Raises:
       RunError: all are damaged (every damaged file is named), or one is of another run or of other shapes.
     """
     damaged: list[str] = []
-    targets = None
     for place in reversed(_numbered(folder)):
         about, fault = _read_about(place)
         if about is None:
@@ -122,17 +123,12 @@ def restore(
             continue
         _check_identity(place, about, identity)
         _check_shapes(place, about, like_state, like_ring)
-        targets = targets or (_allocate(like_state), _allocate(like_ring))
-        faults = _load_state(place / _STATE, about, targets[0])
-        if about.ring and targets[1]:
-            faults += ring_segments.load(folder / _RING, about.ring, targets[1])
-        if not faults:
-            state, ring = (
-                jax.tree.unflatten(jax.tree.structure(like), target.values())
-                for like, target in zip((like_state, like_ring), targets, strict=True)
-            )
+        state, faults = _load_state(place / _STATE, about, like_state)
+        ring, faults_of_ring = _load_ring(folder / _RING, about, like_ring, places)
+        if not faults + faults_of_ring:
             return Restored(about.iterations, state, ring, about.rows_of_metrics), about.ring, damaged
-        damaged += faults
+        damaged += faults + faults_of_ring
+        del ring  # another is allocated next
     if damaged:
         raise RunError(f"no whole checkpoint is left, damaged: {'; '.join(damaged)}; start again without --resume")
     return None
@@ -200,12 +196,9 @@ def _leaves(tree: Any) -> list[tuple[str, Any]]:
     return list(checkpoints.by_name(tree).items())
 
 
-def _allocate(like: Any) -> dict[str, np.ndarray]:
-    return {name: np.empty(leaf.shape, np.dtype(leaf.dtype)) for name, leaf in _leaves(like)}
-
-
-def _load_state(path: Path, about: _About, targets: dict[str, np.ndarray]) -> list[str]:
-    """Fills the arrays; returns the file with the arrays in it whose checksums do not hold, if there are any."""
+def _load_state(path: Path, about: _About, like: Any) -> tuple[Any, list[str]]:
+    """The arrays, and the file with those in it whose checksums do not hold, if there are any."""
+    targets = {name: np.empty(leaf.shape, np.dtype(leaf.dtype)) for name, leaf in _leaves(like)}
     faults = []
     try:
         with path.open("rb") as file:
@@ -218,7 +211,17 @@ def _load_state(path: Path, about: _About, targets: dict[str, np.ndarray]) -> li
                 faults.append("it is too long")
     except OSError as error:
         faults.append(error.strerror or type(error).__name__)
-    return [f"{path} ({', '.join(faults)})"] if faults else []
+    state = jax.tree.unflatten(jax.tree.structure(like), targets.values())
+    return state, [f"{path} ({', '.join(faults)})"] if faults else []
+
+
+def _load_ring(folder: Path, about: _About, like: Any, places: Sequence[int] | None) -> tuple[Any, list[str]]:
+    """The ring, None where none is wanted, and what is damaged of it."""
+    if not about.ring or like is None:
+        return None, []
+    target = ring_targets.OnHost(like) if places is None else ring_targets.OnDevices(like, places)
+    faults = ring_segments.load(folder, about.ring, target)
+    return target.ring(), faults
 
 
 def _remove_unused(folder: Path) -> None:

@@ -147,7 +147,13 @@ def spread(tree: Any, num_runs: int) -> Any:
     devices = devices_for(num_runs)
     if len(devices) == 1:
         return jax.tree.map(lambda leaf: jax.device_put(leaf, devices[0]) if _is_on_several(leaf) else leaf, tree)
-    return jax.device_put(tree, NamedSharding(Mesh(devices, _AXIS), PartitionSpec(*_AXIS)))
+    return jax.device_put(tree, _shares(devices))
+
+
+def zeros(shape: Sequence[int], dtype: Any) -> jax.Array:
+    """An array of 0 with a leading axis of runs, where `over_runs` has those that it returns."""
+    devices = devices_for(shape[0])
+    return jnp.zeros(shape, dtype, device=_shares(devices) if len(devices) > 1 else None)
 
 
 def copied(tree: Any, devices: Sequence[jax.Device]) -> Any:
@@ -172,6 +178,11 @@ def copied(tree: Any, devices: Sequence[jax.Device]) -> Any:
 def copies(devices: Sequence[jax.Device]) -> int:
     """How many more of an array `copied` makes."""
     return 0 if devices[0].platform == "cpu" else len(devices) - 1
+
+
+def _shares(devices: Sequence[jax.Device]) -> NamedSharding:
+    """An equal share of the leading axis on each."""
+    return NamedSharding(Mesh(devices, _AXIS), PartitionSpec(*_AXIS))
 
 
 def _is_on_several(leaf: Any) -> bool:

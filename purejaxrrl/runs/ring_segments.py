@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from purejaxrrl.files import arrays, atomic, checkpoints, validation
+from purejaxrrl.runs.ring_targets import Target
 
 _BLOCK_BYTES = 16 << 20  # of a leaf that are fetched, written or read at once
 
@@ -91,18 +92,16 @@ def save(folder: Path, ring: Any, num_rows: int, previous: Ring | None, num_runs
     return Ring(rows, num_rows, leaves, segments)
 
 
-def load(folder: Path, ring: Ring, targets: dict[str, np.ndarray]) -> list[str]:
-    """Fills the arrays `[runs, rows, N, ...]`, by name, from a saved ring; rows never written are 0.
+def load(folder: Path, ring: Ring, target: Target) -> list[str]:
+    """Writes the rows of a saved ring to `target`.
 
     Returns:
-      The files that are damaged or missing, each with the leaves concerned; the arrays are of no use then.
+      The files that are damaged or missing, each with the leaves concerned; what was written is of no use then.
     """
     damaged = []
     for segment in ring.segments:
-        if faults := _load_segment(folder / segment.file, segment, ring, targets):
+        if faults := _load_segment(folder / segment.file, segment, ring, target):
             damaged.append(f"{folder / segment.file} ({', '.join(faults)})")
-    for target in targets.values():
-        target[:, ring.num_rows :] = 0
     return damaged
 
 
@@ -170,7 +169,7 @@ def _pieces(leaf: Leaf, rows: int, first: int, end: int) -> Iterator[tuple[int, 
         first = stop
 
 
-def _load_segment(path: Path, segment: Segment, ring: Ring, targets: dict[str, np.ndarray]) -> list[str]:
+def _load_segment(path: Path, segment: Segment, ring: Ring, target: Target) -> list[str]:
     """Places the rows that the ring still has; returns the leaves whose checksum does not hold."""
     length = (segment.end - segment.first) * sum(leaf.row_bytes for leaf in ring.leaves)
     try:
@@ -180,19 +179,19 @@ def _load_segment(path: Path, segment: Segment, ring: Ring, targets: dict[str, n
             return [
                 leaf.name
                 for leaf, expected in zip(ring.leaves, segment.sha256, strict=True)
-                if _load_leaf(file, leaf, segment, ring, targets[leaf.name]) != expected
+                if _load_leaf(file, leaf, segment, ring, target) != expected
             ]
     except OSError as error:
         return [error.strerror or type(error).__name__]
 
 
-def _load_leaf(file: Any, leaf: Leaf, segment: Segment, ring: Ring, target: np.ndarray) -> str:
+def _load_leaf(file: Any, leaf: Leaf, segment: Segment, ring: Ring, target: Target) -> str:
     """Reads one leaf of a segment, places its rows and returns their SHA-256."""
     digest = hashlib.sha256()
     for start, stop in _pieces(leaf, ring.rows, segment.first, segment.end):
         block = np.empty((stop - start, *leaf.row_shape), leaf.dtype)
         arrays.fill(file, block, digest)
         gone = min(max(0, ring.oldest - start), stop - start)
-        at = (start + gone) % ring.rows
-        target[:, at : at + stop - start - gone] = np.moveaxis(block[gone:], 0, 1)
+        if gone < stop - start:
+            target.write(leaf.name, (start + gone) % ring.rows, np.moveaxis(block[gone:], 0, 1))
     return digest.hexdigest()

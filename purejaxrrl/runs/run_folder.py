@@ -79,16 +79,17 @@ class RunFolder:
         """Lets others write to the folder."""
         self._lock.release()
 
-    def restore(self, like_state: Any, like_ring: Any = None) -> Restored | None:
+    def restore(self, like_state: Any, like_ring: Any = None, places: Sequence[int] | None = None) -> Restored | None:
         """The newest whole checkpoint, None where there is none; `rows` and metrics.csv are then those that belong to it.
 
         Args:
           like_state, like_ring: pytrees with the shapes and dtypes that are expected (`jax.ShapeDtypeStruct`).
+          places: have the ring on the devices that train so many runs, and not as numpy arrays: which of the saved runs is at each place.
 
         Raises:
           RunError: every checkpoint is damaged, or one is of another run.
         """
-        found = checkpoints.restore(self._checkpoints, self.identity, like_state, like_ring)
+        found = checkpoints.restore(self._checkpoints, self.identity, like_state, like_ring, places)
         if not found:
             return None
         restored, self._ring, damaged = found

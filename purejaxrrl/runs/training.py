@@ -174,10 +174,10 @@ class _Runs:
         self._check_space(shapes)
         self._place_data()
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((self._number, *leaf.shape[1:]), leaf.dtype), shapes)
-        restored = folder.restore(like._replace(ring=None), like.ring)
+        restored = folder.restore(like._replace(ring=None), like.ring, self._places)
         if restored is None:
             return 0, self._init(self._keys, self._settings)
-        return restored.iterations, _placed(restored.state._replace(ring=restored.ring), self._places)
+        return restored.iterations, _placed(restored.state, self._places)._replace(ring=restored.ring)
 
     def _devices(self) -> dict[str, list[jax.Device]]:
         """By phase."""

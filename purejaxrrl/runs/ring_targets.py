@@ -1,0 +1,62 @@
+"""Where the rows of a saved ring go, block after block: a ring may be too large to have twice, in the host's memory and on a device."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrrl.files import checkpoints
+from purejaxrrl.runs import devices
+
+
+class Target(Protocol):
+    """A ring whose arrays `[runs, rows, N, ...]` are 0 until rows are written."""
+
+    def write(self, name: str, place: int, block: np.ndarray) -> None:
+        """Has the rows `[runs, ., N, ...]` from that place on."""
+
+    def ring(self) -> Any:
+        """The pytree of arrays."""
+
+
+class OnHost:
+    """As numpy arrays. like: their shapes and dtypes."""
+
+    def __init__(self, like: Any):
+        self._structure = jax.tree.structure(like)
+        self._arrays = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in checkpoints.by_name(like).items()}
+
+    def write(self, name: str, place: int, block: np.ndarray) -> None:
+        self._arrays[name][:, place : place + block.shape[1]] = block
+
+    def ring(self) -> Any:
+        return jax.tree.unflatten(self._structure, self._arrays.values())
+
+
+class OnDevices:
+    """On the devices that train so many runs, as `devices.over_runs` has them.
+
+    like: shapes and dtypes of the runs that were saved. places: which of them is at each place; the last may be there several times.
+    """
+
+    def __init__(self, like: Any, places: Sequence[int]):
+        self._structure, self._places = jax.tree.structure(like), np.asarray(places)
+        self._arrays = {
+            name: devices.zeros((len(places), *leaf.shape[1:]), leaf.dtype)
+            for name, leaf in checkpoints.by_name(like).items()
+        }
+
+    def write(self, name: str, place: int, block: np.ndarray) -> None:
+        block = devices.spread(block[self._places], len(self._places))
+        self._arrays[name] = _written(self._arrays[name], block, place)
+
+    def ring(self) -> Any:
+        return jax.tree.unflatten(self._structure, self._arrays.values())
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _written(whole: jax.Array, block: jax.Array, place: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_slice_in_dim(whole, block, place, axis=1)
