@@ -6,7 +6,8 @@
 
 Each part is timed alone, inside a compiled loop, and counted as often as an iteration has it. What a part costs beside another
 is not what it costs alone, so that the sum is near the whole and not equal to it. An update is timed with the batch that it draws,
-whose time is then taken off: of a batch that stays the same the compiler moves most of the work out of the loop.
+whose time is then taken off: of a batch that stays the same the compiler moves most of the work out of the loop. What the loops read
+is handed to them: of an empty ring that is a constant to the compiler, it would know every frame.
 """
 
 import functools
@@ -44,18 +45,20 @@ class Settings(DQN):
     """A short iteration; per agent step it does what a long one does."""
 
 
-def seconds_of(step: Callable[[Any, jax.Array], Any], carry: Any, repetitions: int) -> float:
+def seconds_of(
+    step: Callable[[Any, jax.Array, qdagger.State], Any], carry: Any, state: qdagger.State, repetitions: int
+) -> float:
     """Of one step in a compiled loop: the best of three runs after the first."""
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def loop(carry: Any) -> Any:
-        return jax.lax.fori_loop(0, repetitions, lambda index, carry: step(carry, index), carry)
+    def loop(carry: Any, state: qdagger.State) -> Any:
+        return jax.lax.fori_loop(0, repetitions, lambda index, carry: step(carry, index, state), carry)
 
-    carry = jax.block_until_ready(loop(jax.tree.map(jnp.copy, carry)))
+    carry = jax.block_until_ready(loop(jax.tree.map(jnp.copy, carry), state))
     best = float("inf")
     for _ in range(3):
         started = time.perf_counter()
-        carry = jax.block_until_ready(loop(carry))
+        carry = jax.block_until_ready(loop(carry, state))
         best = min(best, time.perf_counter() - started)
     return best / repetitions
 
@@ -66,55 +69,56 @@ def parts(program: qdagger.Program, state: qdagger.State, repetitions: int) -> d
     environment, params, key = program.environment, program.env_params, jax.random.key(0)
     number, rows = program.settings.num_environments, schedule.rows_per_iteration
     noop = jnp.zeros(number, jnp.int32)
-    observation = state.actors.observation
-
     viewer = Viewer.of(environment.games, environment.console.engine)
 
-    def step(states: Any, index: jax.Array) -> Any:
+    def step(states: Any, index: jax.Array, state: qdagger.State) -> Any:
         keys = jax.random.split(jax.random.fold_in(key, index), number)
         return jax.vmap(environment.step, in_axes=(0, 0, 0, None))(keys, states, noop, params)[1]
 
-    def observe(stacks: jax.Array, index: jax.Array) -> jax.Array:
+    def observe(stacks: jax.Array, index: jax.Array, state: qdagger.State) -> jax.Array:
         return jax.vmap(viewer.observe)(state.actors.state.console, stacks)
 
-    def act(actions: jax.Array, index: jax.Array) -> jax.Array:
+    def act(actions: jax.Array, index: jax.Array, state: qdagger.State) -> jax.Array:
+        observation = state.actors.observation
         seen = observation + actions[:, None, None, None].astype(observation.dtype)  # another one each time
         q_values = program.student.apply(state.learner.params, seen, None).q_values
         if program.teacher:  # whose outputs are kept, so that the compiler may not leave them out
             q_values = q_values + 1e-6 * program.teacher.apply(program.teacher.params, seen)
         return acting.epsilon_greedy(jax.random.fold_in(key, index), q_values, 0.01)
 
-    def batch_of(ring: Any, index: jax.Array) -> Any:
-        drawn = state._replace(ring=ring)
-        return qdagger.sample(program, settings, drawn, jax.random.fold_in(key, index), jnp.int32(200), None)
+    def batch_of(state: qdagger.State, index: jax.Array) -> Any:
+        return qdagger.sample(program, settings, state, jax.random.fold_in(key, index), jnp.int32(200), None)
 
-    outputs = program.teacher.apply(program.teacher.params, observation) if program.teacher else None
+    outputs = program.teacher.apply(program.teacher.params, state.actors.observation) if program.teacher else None
     row = jax.jit(lambda actors: acting.act(key, environment, params, actors, noop, outputs)[1])(state.actors)
 
-    def write(ring: Any, index: jax.Array) -> Any:
+    def write(ring: Any, index: jax.Array, state: qdagger.State) -> Any:
         return program.memory.add(ring, row, index)
 
-    def draw(total: jax.Array, index: jax.Array) -> jax.Array:
-        batch = batch_of(state.ring, index)
+    def draw(total: jax.Array, index: jax.Array, state: qdagger.State) -> jax.Array:
+        batch = batch_of(state, index)
         return total + batch.observation.sum(dtype=jnp.int32) + batch.bootstrap_observation.sum(dtype=jnp.int32)
 
-    def update(learner: Any, index: jax.Array) -> Any:
-        one, batch = jax.random.fold_in(key, index), batch_of(state.ring, index)
+    def update(learner: Any, index: jax.Array, state: qdagger.State) -> Any:
+        one, batch = jax.random.fold_in(key, index), batch_of(state, index)
         return qdagger.update(program, settings, learner, batch, one, state.weaning_coefficient, is_online=True)[0]
 
-    def evaluate(total: jax.Array, index: jax.Array) -> jax.Array:
+    def evaluate(total: jax.Array, index: jax.Array, state: qdagger.State) -> jax.Array:
         return total + qdagger.evaluate(program, settings, state, jax.random.fold_in(key, index), {}, True)["score"]
 
-    observation_seconds = seconds_of(observe, observation, repetitions)
-    batch_seconds = seconds_of(draw, jnp.int32(0), repetitions)
+    def seconds(step: Callable[..., Any], carry: Any, times: int = repetitions) -> float:
+        return seconds_of(step, carry, state, times)
+
+    observation_seconds = seconds(observe, state.actors.observation)
+    batch_seconds = seconds(draw, jnp.int32(0))
     return {
-        "emulation": (seconds_of(step, state.actors.state, repetitions) - observation_seconds, rows),
+        "emulation": (seconds(step, state.actors.state) - observation_seconds, rows),
         "observation": (observation_seconds, rows),
-        "acting": (seconds_of(act, noop, repetitions), rows),
-        "ring: a row": (seconds_of(write, state.ring, repetitions), rows),
+        "acting": (seconds(act, noop), rows),
+        "ring: a row": (seconds(write, state.ring), rows),
         "ring: a batch": (batch_seconds, schedule.updates_per_iteration),
-        "update": (seconds_of(update, state.learner, repetitions) - batch_seconds, schedule.updates_per_iteration),
-        "evaluation": (seconds_of(evaluate, jnp.float32(0.0), 1), 1),
+        "update": (seconds(update, state.learner) - batch_seconds, schedule.updates_per_iteration),
+        "evaluation": (seconds(evaluate, jnp.float32(0.0), times=1), 1),
     }
 
 

@@ -63,14 +63,16 @@ def convolve(inputs: chex.Array, kernel: chex.Array, stride: int, padding: str) 
         + [(width, widths * stride - inputs.shape[2] - width, 0), (0, 0, 0)],
     )
     padded = padded.reshape(-1, heights, stride, widths, stride, channels).transpose(0, 1, 3, 2, 4, 5)
-    padded = padded.reshape(-1, heights, widths, stride * stride * channels)
     places = [(i, j) for i in range(blocks) for j in range(blocks)]
     if stride == 1:  # nine places, of few channels: patches take less than their products
+        padded = padded.reshape(-1, heights, widths, channels)
         patches = jnp.concatenate([padded[:, i : i + rows, j : j + columns] for i, j in places], -1)
-        return patches @ kernel.transpose(0, 2, 1, 3, 4, 5).reshape(-1, features)
+        outputs = patches.reshape(-1, len(places) * channels) @ kernel.transpose(0, 2, 1, 3, 4, 5).reshape(-1, features)
+        return outputs.reshape(-1, rows, columns, features)
     # Every block times every place of the kernel, and then the sum of what belongs to one output: no patch is ever made.
-    products = padded @ kernel.transpose(1, 3, 4, 0, 2, 5).reshape(stride * stride * channels, -1)
-    parts = jnp.split(products, len(places), axis=-1)
+    kernel = kernel.transpose(1, 3, 4, 0, 2, 5).reshape(stride * stride * channels, -1)
+    products = padded.reshape(-1, stride * stride * channels) @ kernel
+    parts = jnp.split(products.reshape(-1, heights, widths, products.shape[-1]), len(places), axis=-1)
     return sum(part[:, i : i + rows, j : j + columns] for part, (i, j) in zip(parts, places, strict=True))
 
 

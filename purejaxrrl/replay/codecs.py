@@ -5,10 +5,12 @@ a stack and forms stacks when they are gathered, `Plain` keeps observations as t
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any, Protocol
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from purejaxrrl.environments.base import select
@@ -115,7 +117,15 @@ class FrameStack:
             place = (row - age) % rows, environment
             frames.append(select(within, stored[place], jnp.zeros((), self.stored_dtype)))
             within &= ~is_first[place]
-        return jnp.stack(frames[::-1], -1).reshape(*row.shape, *self.frame_shape, self.size)
+        return _stacked(frames[::-1]).reshape(*row.shape, *self.frame_shape, self.size)
+
+
+def _stacked(frames: list[chex.Array]) -> chex.Array:
+    """`jnp.stack(frames, -1)`. Four frames of bytes become words first: shifts are vectorised, and what is stacked byte by byte is not."""
+    if len(frames) != 4 or frames[0].dtype != jnp.uint8:
+        return jnp.stack(frames, -1)
+    words = (frame.astype(jnp.uint32) << (8 * age) for age, frame in enumerate(frames))
+    return jax.lax.bitcast_convert_type(functools.reduce(jnp.bitwise_or, words), jnp.uint8)
 
 
 def codec_for(shape: tuple[int, ...], dtype: Any, stacked_frames: int = 0) -> Codec:
