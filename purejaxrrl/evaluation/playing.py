@@ -1,6 +1,7 @@
 """Playing a policy's episodes to their ends, to score it."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -10,10 +11,12 @@ from flax import struct
 
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.errors import UserError
-from purejaxrrl.replay.acting import Policy, fire_after, fire_at_first, reset
+from purejaxrrl.replay.acting import Fire, Policy, fire_after, fire_at_first, reset
 
 LONGEST = 10_000_000
 """Agent steps that are waited for an episode's end, at most: 370 times as long as an episode of Atari lasts at most by default."""
+_FEWEST = 4
+"""Environments that are played side by side, where others are left out."""
 
 
 def check_ends(environment: Environment, env_params: Any, limit: int) -> None:
@@ -53,6 +56,17 @@ class Episodes:
         return self.returns.sum() / self.number.sum()
 
 
+class _Lanes(NamedTuple):
+    """Environments side by side, `[N, ...]`. playing: whether what they play still counts. running: float32, of the episode so far."""
+
+    observation: chex.Array
+    state: Any
+    playing: chex.Array
+    running: chex.Array
+    episodes: Episodes
+    fire: Fire | None
+
+
 def play(
     key: chex.PRNGKey,
     environment: Environment,
@@ -67,7 +81,7 @@ def play(
 
     Dopamine's evaluation phase, side by side. Games cost alike, and short episodes, which vary most, are played in greater
     number. As an environment stops at the end of an episode, the mean does not prefer short ones. With no more steps than
-    environments, each plays one episode. Consumes `key`.
+    environments, each plays one episode. Where few are left playing, these are played on without the others. Consumes `key`.
 
     Args:
       limit: agent steps of each environment after which the running episodes count with what they have returned until then, so
@@ -78,41 +92,65 @@ def play(
       ValueError: the limit is below an environment's share.
     """
     reset_key, play_key = jax.random.split(key)
-    actors = reset(reset_key, environment, env_params, num_environments)
     share = -(-agent_steps // num_environments)
     if limit and limit < share:
         raise UserError(f"the limit of {limit} agent steps is below the {share} that each environment plays; raise it")
+    actors = reset(reset_key, environment, env_params, num_environments)
     none, nothing = jnp.zeros(num_environments, jnp.int32), jnp.zeros(num_environments, jnp.float32)
+    lanes = _Lanes(
+        actors.observation,
+        actors.state,
+        playing=jnp.ones(num_environments, jnp.bool_),
+        running=nothing,
+        episodes=Episodes(nothing, none, none),
+        fire=None if fire_action is None else fire_at_first(num_environments),
+    )
 
-    def is_playing(carry):
-        return carry[4].any()
-
-    def step(carry):
-        key, steps, observation, state, playing, running, episodes, fire = carry
+    def step(carry: tuple[chex.PRNGKey, chex.Array, _Lanes]) -> tuple[chex.PRNGKey, chex.Array, _Lanes]:
+        key, steps, lanes = carry
         key, policy_key, step_key = jax.random.split(key, 3)
-        actions = policy(policy_key, observation)
+        actions, fire = policy(policy_key, lanes.observation), lanes.fire
         if fire is not None:
             actions = jnp.where(fire.due, fire_action, actions)
         observation, state, reward, terminated, truncated, info = jax.vmap(environment.step, in_axes=(0, 0, 0, None))(
-            jax.random.split(step_key, num_environments), state, actions, env_params
+            jax.random.split(step_key, len(lanes.playing)), lanes.state, actions, env_params
         )
         done = terminated | truncated
         if fire is not None:
             fire = fire_after(fire, info["lives"], info.get("restarted", done))
         if limit:
             done |= steps + 1 >= limit
-        running = running + reward
+        playing, running, before = lanes.playing, lanes.running + reward, lanes.episodes
         episodes = Episodes(
-            returns=episodes.returns + jnp.where(done & playing, running, 0.0),
-            number=episodes.number + (done & playing),
-            steps=episodes.steps + playing,
+            returns=before.returns + jnp.where(done & playing, running, 0.0),
+            number=before.number + (done & playing),
+            steps=before.steps + playing,
         )
         playing = playing & ~(done & (steps + 1 >= share))
-        return key, steps + 1, observation, state, playing, jnp.where(done, 0.0, running), episodes, fire
+        after = _Lanes(observation, state, playing, jnp.where(done, 0.0, running), episodes, fire)
+        return key, steps + 1, after
 
-    carry = (
-        play_key, jnp.int32(0), actors.observation, actors.state, jnp.ones(num_environments, jnp.bool_),
-        nothing, Episodes(nothing, none, none),
-        None if fire_action is None else fire_at_first(num_environments),
-    )  # fmt: skip
-    return jax.lax.while_loop(is_playing, step, carry)[6]
+    narrower = [] if limit == share else _narrower(num_environments)  # at a limit that is the share all end together
+    return _played(step, (play_key, jnp.int32(0), lanes), narrower)
+
+
+def _narrower(num_environments: int) -> list[int]:
+    """How few may be left playing for the rest to be left out, in order: a quarter, and a quarter of these, where that are some.
+
+    More widths would be more programs to compile.
+    """
+    return [width for width in (num_environments // 4, num_environments // 16) if width >= _FEWEST]
+
+
+def _played(
+    step: Callable[[Any], Any], carry: tuple[chex.PRNGKey, chex.Array, _Lanes], narrower: list[int]
+) -> Episodes:
+    """Plays until nobody is playing any more."""
+    left, *narrower = [*narrower, 0]
+    key, steps, lanes = jax.lax.while_loop(lambda carry: carry[2].playing.sum() > left, step, carry)
+    if not left:
+        return lanes.episodes
+    places = jnp.argsort(~lanes.playing)[:left]
+    few = jax.tree.map(lambda leaf: leaf[places], lanes)
+    rest = _played(step, (key, steps, few), narrower)
+    return jax.tree.map(lambda everyone, some: everyone.at[places].set(some), lanes.episodes, rest)

@@ -123,5 +123,32 @@ def test_an_episode_that_may_never_end_needs_a_limit(steps):
         playing.check_ends(environment, ends, limit=0)
 
 
+@pytest.mark.parametrize(("lanes", "widths"), [(3, [3]), (16, [16, 4]), (64, [64, 16, 4]), (100, [100, 25, 6])])
+def test_where_few_are_left_they_are_played_alone(lanes, widths):
+    """One step a lane and on to the episode's end: lengths 1 to 12, so that the widths are needed one after the other."""
+    seen = []
+
+    def policy(key, observations):
+        seen.append(observations.shape[0])
+        return jnp.full(observations.shape[0], 2)
+
+    found = jax.jit(
+        lambda key: playing.play(key, Corridor(longest=12), CorridorParams(limit=12), policy, lanes)
+    )(jax.random.key(5))  # fmt: skip
+    assert list(dict.fromkeys(seen)) == widths
+    lengths = np.asarray(found.steps, float)
+    assert (found.number == 1).all() and lengths.max() > np.median(lengths)
+    np.testing.assert_allclose(found.returns, lengths * (lengths + 1) / 2 + 0.5 * lengths)
+
+
+def test_each_of_many_runs_leaves_out_its_own():
+    play = lambda key: playing.play(key, Corridor(longest=12), CorridorParams(limit=12), _walk, 20, 60)  # noqa: E731
+    keys = jax.random.split(jax.random.key(7), 5)
+    together = jax.jit(jax.vmap(play))(keys)
+    alone = [jax.jit(play)(key) for key in keys]
+    assert len({int(episodes.steps.max()) for episodes in alone}) > 1
+    jax.tree.map(np.testing.assert_array_equal, together, jax.tree.map(lambda *each: jnp.stack(each), *alone))
+
+
 def _walk(key, observations):
     return jnp.zeros(observations.shape[0], jnp.int32)
