@@ -23,6 +23,7 @@ import purejaxrrl
 from purejaxrrl import environments, replay, streams, teachers
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.errors import UserError
+from purejaxrrl.replay import space
 from purejaxrrl.runs import command_line, compilations, devices, experiment, memory, run_folder, training
 from purejaxrrl.runs import identity as run_identity
 from purejaxrrl.runs.progress import counted
@@ -96,6 +97,12 @@ def check_replay(transitions: int, memory: replay.ReplayMemory) -> None:
             replay.check_capacity(transitions - transitions % number, number, memory.max_n_step, memory.codec.history)
         except UserError as error:
             raise UserError(f"--keep-replay is {transitions}; {error}") from None
+
+
+def bytes_kept(transitions: int, program: qdagger.Program) -> int:
+    """Of so many transitions with the teacher's output, which are taken from a replay memory that stays."""
+    kept = dataclasses.replace(program.memory, teacher_outputs=program.environment.num_actions)
+    return transitions * space.bytes_of_a_transition(kept)
 
 
 def save_teacher(path: Path, options: Options, program: qdagger.Program, state: qdagger.State) -> None:
@@ -184,7 +191,9 @@ def main() -> None:
         settings = with_iterations(options, settings, environment)
         program = qdagger.program(settings, environment)
         check_replay(options.keep_replay, program.memory)
-        memory.check_runs(settings, environment, program.student, options.seeds)
+        memory.check_runs(
+            settings, environment, program.student, options.seeds, bytes_kept(options.keep_replay, program)
+        )
         # A run that ended may go on.
         lasting = experiment.effective(options, settings, leave_out=("frames", "longer_frames"))
         identity = run_identity.of_run("dqn", environment.name, lasting)

@@ -69,7 +69,8 @@ def convolve(inputs: chex.Array, kernel: chex.Array, stride: int, padding: str) 
         patches = jnp.concatenate([padded[:, i : i + rows, j : j + columns] for i, j in places], -1)
         outputs = patches.reshape(-1, len(places) * channels) @ kernel.transpose(0, 2, 1, 3, 4, 5).reshape(-1, features)
         return outputs.reshape(-1, rows, columns, features)
-    # Every block times every place of the kernel, and then the sum of what belongs to one output: no patch is ever made.
+    # Every block times every place of the kernel, and then the sum of what belongs to one output: no patch is ever made. Factors are
+    # matrices, for XLA transposes stacks of them in memory before it takes a gradient.
     kernel = kernel.transpose(1, 3, 4, 0, 2, 5).reshape(stride * stride * channels, -1)
     products = padded.reshape(-1, stride * stride * channels) @ kernel
     parts = jnp.split(products.reshape(-1, heights, widths, products.shape[-1]), len(places), axis=-1)

@@ -121,10 +121,11 @@ class FrameStack:
 
 
 def _stacked(frames: list[chex.Array]) -> chex.Array:
-    """`jnp.stack(frames, -1)`. Four frames of bytes become words first: shifts are vectorised, and what is stacked byte by byte is not."""
+    """`jnp.stack(frames, -1)`. Four frames of bytes become words first, the oldest in the lowest byte, which `bitcast_convert_type` has
+    first: shifts are vectorised, and what is stacked byte by byte is not."""
     if len(frames) != 4 or frames[0].dtype != jnp.uint8:
         return jnp.stack(frames, -1)
-    words = (frame.astype(jnp.uint32) << (8 * age) for age, frame in enumerate(frames))
+    words = (frame.astype(jnp.uint32) << (8 * place) for place, frame in enumerate(frames))
     return jax.lax.bitcast_convert_type(functools.reduce(jnp.bitwise_or, words), jnp.uint8)
 
 

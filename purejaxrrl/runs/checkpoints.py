@@ -108,9 +108,10 @@ def restore(
     """The newest whole checkpoint, what is known of its ring's files, and what is wrong with newer ones; None without any.
 
     Args:
-      like_state, like_ring: pytrees with the shapes and dtypes that are expected (`jax.ShapeDtypeStruct`). Each array is
-        allocated once and filled from the disk. `like_ring` None: the learners alone, to be looked at.
-      places: have the ring on the devices that train so many runs, and not as numpy arrays; see `ring_targets.OnDevices`.
+      like_state, like_ring: pytrees with the shapes and dtypes that are expected (`jax.ShapeDtypeStruct`). `like_ring` None: the
+        learners alone, to be looked at.
+      places: which saved run is at each place of the ring, which is then on the devices that train as many runs as there are places;
+        None: it is of numpy arrays.
 
     Raises:
       RunError: all are damaged (every damaged file is named), or one is of another run or of other shapes.
@@ -128,7 +129,7 @@ def restore(
         if not faults + faults_of_ring:
             return Restored(about.iterations, state, ring, about.rows_of_metrics), about.ring, damaged
         damaged += faults + faults_of_ring
-        del ring  # another is allocated next
+        del state, ring  # others are allocated next
     if damaged:
         raise RunError(f"no whole checkpoint is left, damaged: {'; '.join(damaged)}; start again without --resume")
     return None

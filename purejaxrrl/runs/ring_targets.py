@@ -15,7 +15,7 @@ class Target(Protocol):
     """A ring whose arrays `[runs, rows, N, ...]` are 0 until rows are written."""
 
     def write(self, name: str, place: int, block: np.ndarray) -> None:
-        """Has the rows `[runs, ., N, ...]` from that place on."""
+        """Puts rows, `[runs, ., N, ...]`, at that place and those after it."""
 
     def ring(self) -> Any:
         """The pytree of arrays."""
@@ -36,21 +36,24 @@ class OnHost:
 
 
 class OnDevices:
-    """On the devices that train so many runs, as `devices.over_runs` has them.
+    """On the devices that train as many runs as there are places, as `devices.over_runs` has them.
 
     like: shapes and dtypes of the runs that were saved. places: which of them is at each place; the last may be there several times.
     """
 
     def __init__(self, like: Any, places: Sequence[int]):
-        self._structure, self._places = jax.tree.structure(like), np.asarray(places)
+        self._structure, self._places = jax.tree.structure(like), list(places)
         self._arrays = {
             name: devices.zeros((len(places), *leaf.shape[1:]), leaf.dtype)
             for name, leaf in checkpoints.by_name(like).items()
         }
 
     def write(self, name: str, place: int, block: np.ndarray) -> None:
-        block = devices.spread(block[self._places], len(self._places))
-        self._arrays[name] = _written(self._arrays[name], block, place)
+        if self._places != list(range(len(block))):
+            block = block[np.asarray(self._places)]
+        block = devices.spread(np.ascontiguousarray(block), len(self._places))
+        whole = jax.block_until_ready(self._arrays[name])  # or the blocks that wait would add up
+        self._arrays[name] = _written(whole, block, place)
 
     def ring(self) -> Any:
         return jax.tree.unflatten(self._structure, self._arrays.values())

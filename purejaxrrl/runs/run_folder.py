@@ -84,7 +84,7 @@ class RunFolder:
 
         Args:
           like_state, like_ring: pytrees with the shapes and dtypes that are expected (`jax.ShapeDtypeStruct`).
-          places: have the ring on the devices that train so many runs, and not as numpy arrays: which of the saved runs is at each place.
+          places: of the ring on devices, see `checkpoints.restore`; None: it is of numpy arrays.
 
         Raises:
           RunError: every checkpoint is damaged, or one is of another run.

@@ -38,7 +38,8 @@ def run(
     at_start: Callable[[int, qdagger.State], None] | None = None,
     forecast: bool = False,
 ) -> qdagger.State:
-    """Trains all runs side by side, from the folder's last checkpoint if it has one; returns their stacked states.
+    """Trains all runs side by side, from the folder's last checkpoint if it has one; returns their stacked states. Their rings may have
+    copies of the last run's behind them, which fill up devices.
 
     A run that had ended goes on where there are more online iterations now: nothing in an iteration looks at their number. Runs of one seed that differ only in what the online phase looks at share one offline phase.
 
@@ -91,7 +92,7 @@ def run(
                 after_iteration(agent_steps, state, metrics)
             rows = (index + 1) * program.settings.schedule.rows_per_iteration * (phase == "online")
             folder.checkpoint(number + 1, state._replace(ring=None), state.ring, rows, num_runs=len(settings))
-    return _take(state, range(len(settings)))
+    return _take(state._replace(ring=None), range(len(settings)))._replace(ring=state.ring)
 
 
 class _Runs:

@@ -254,15 +254,25 @@ def from_replay(
     order = jnp.arange(num_rows - rows, num_rows) % memory.rows
     outputs = teacher.card.num_actions
     kept = dataclasses.replace(memory, capacity=rows * memory.num_environments, teacher_outputs=outputs)
-    rows_kept = order if run is None else (run, order)  # at once, for a ring may be too large to have twice
-    # Of a run that was restored they are numpy's.
-    ordered = _begun(kept, jax.tree.map(lambda leaf: jnp.asarray(leaf[rows_kept]), ring))
+    ordered = _begun(kept, jax.tree.map(lambda leaf: _rows(leaf, order, run), ring))
     return Dataset(
         kept,
         _relabel(kept, ordered, teacher),
         options_of(environment),
         teacher.fingerprint(),
     )
+
+
+def _rows(leaf: chex.Array, order: chex.Array, run: int | None) -> chex.Array:
+    """Rows of one ring, in that order; of stacked rings from the device that has the run: asked for those of an array on many devices,
+    XLA gives each of them a copy."""
+    if run is None:
+        return leaf[order]
+    for shard in leaf.addressable_shards:
+        first = shard.index[0].start or 0
+        if first <= run < first + len(shard.data):
+            return shard.data[run - first, order]  # at once, for a ring may be too large to have twice
+    raise ValueError(f"run {run} is on no device of this process")
 
 
 def last(dataset: Dataset, transitions: int) -> Dataset:

@@ -23,10 +23,12 @@ import jax, numpy as np
 import small_run
 from purejaxrrl.runs import devices
 from purejaxrrl.runs.run_folder import RunFolder
+from purejaxrrl.teachers import datasets
 
 small_run.write(sys.argv[1], 3)
 with RunFolder(sys.argv[1], small_run.IDENTITY, resume=True) as folder:
     ring = folder.restore(small_run.STATE, small_run.RING, [0, 1, 1, 1]).ring["reward"]
+rows = datasets._rows(ring, jax.numpy.array([2, 0]), 2)
 advance = devices.over_runs(lambda reward: reward + 1, 4, (True,), donate=(0,))
 advanced = advance(advance(ring))
 print(json.dumps({
@@ -34,6 +36,8 @@ print(json.dumps({
     "programs": advance._cache_size(),
     "donated": ring.is_deleted(),
     "values": np.asarray(advanced).tolist(),
+    "rows": rows.tolist(),
+    "devices_of_rows": len(rows.devices()),
 }))
 """
 
@@ -88,9 +92,9 @@ def test_it_is_on_the_host_block_by_block_only(tmp_path, monkeypatch):
 
 
 def test_a_block_is_written_in_place():
-    whole, block = (jax.ShapeDtypeStruct((2, rows, 3), np.float32) for rows in (1000, 10))
+    whole, block = (jax.ShapeDtypeStruct((2, rows, 3, 84), np.uint8) for rows in (1000, 10))
     analysis = ring_targets._written.lower(whole, block, 5).compile().memory_analysis()
-    assert analysis.alias_size_in_bytes == 2 * 1000 * 3 * 4
+    assert analysis.alias_size_in_bytes == 2 * 1000 * 3 * 84
     assert analysis.temp_size_in_bytes < 1000
 
 
@@ -104,3 +108,5 @@ def test_several_devices_have_their_runs_rows(tmp_path):
     assert found["shares"] == [1, 1, 1, 1]
     assert found["programs"] == 1 and found["donated"]
     np.testing.assert_array_equal(found["values"], expected(3, [0, 1, 1, 1])["reward"] + 2)
+    np.testing.assert_array_equal(found["rows"], small_run.ring(3)["reward"][1, [2, 0]])
+    assert found["devices_of_rows"] == 1

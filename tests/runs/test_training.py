@@ -112,13 +112,23 @@ def test_copies_that_fill_up_a_device_are_neither_reported_nor_kept(four_shares,
     # Offline 100 and the method once; online once and twice more.
     np.testing.assert_allclose(state.total, [104.0, 108.0, 112.0])
     assert len(set(state.number.tolist())) == 3
-    like = jax.eval_shape(lambda: state)
+    assert len(state.ring) == 4  # as it stood, for it may be too large to have twice
+    like = jax.eval_shape(lambda: state._replace(ring=state.ring[:3]))
     with run_folder.RunFolder(tmp_path / "run", {}, resume=True) as folder:
         restored = folder.restore(like._replace(ring=None), like.ring)
     assert restored.iterations == 3
     np.testing.assert_array_equal(restored.state.total, state.total)
-    np.testing.assert_array_equal(restored.ring, state.ring)
+    np.testing.assert_array_equal(restored.ring, state.ring[:3])
     np.testing.assert_array_equal(state.ring[0, :, 0], [*range(1, 41), *[0] * 10])
+
+
+def test_a_resumed_ring_is_never_an_array_of_the_hosts(tmp_path):
+    train(tmp_path / "run")
+    rings, labels = [], [{"seed": seed} for seed in SEEDS]
+    runs = tuple(map(settings, (1.0, 2.0, 3.0)))
+    with run_folder.RunFolder(tmp_path / "run", {}, resume=True) as folder:
+        training.run(PROGRAM, runs, SEEDS, labels, folder, DATA, at_start=lambda _, state: rings.append(state.ring))
+    assert all(isinstance(ring, jax.Array) for ring in rings) and len(rings) == 1
 
 
 @pytest.mark.parametrize("killed_after", [None, 1])
@@ -148,7 +158,7 @@ def test_a_shared_offline_phase_on_the_devices_that_there_are(learners, tmp_path
     runs = [settings(number, 0.01 * place) for place, number in enumerate(numbers)]
     state, rows = train(tmp_path / "run", runs, seeds=[5] * 6)
     np.testing.assert_allclose(state.total, [100.0 + 4 * number + 2 * place for place, number in enumerate(numbers)])
-    np.testing.assert_array_equal(state.ring[:, :, 0], [[*range(1, 41), *[0] * 10]] * 6)
+    np.testing.assert_array_equal(state.ring[:6, :, 0], [[*range(1, 41), *[0] * 10]] * 6)
     assert [row["td_loss"] for row in rows[:6]] == [100.0 + number for number in numbers]
 
 
@@ -234,7 +244,7 @@ def test_a_run_is_resumed_with_another_number_of_devices(tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "killed" / "checkpoints" / "000003")
     monkeypatch.setattr(devices, "equal_shares", lambda num_runs: [*range(num_runs), num_runs - 1])
     resumed, resumed_rows = train(tmp_path / "killed", resume=True)
-    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+    jax.tree.map(np.testing.assert_array_equal, resumed._replace(ring=resumed.ring[:3]), whole)
     assert without_seconds(resumed_rows) == without_seconds(rows)
 
 
