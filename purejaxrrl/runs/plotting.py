@@ -83,7 +83,7 @@ def learning_curve(
         low, high = min(low, ends[0]), max(high, ends[1])
     if times[0] < 0:
         axes.axvspan(times[0], 0, color="0.93", zorder=0)
-        axes.text(times[0], 0.985, " offline", transform=axes.get_xaxis_transform(), va="top", color="0.4")
+        axes.text(times[0], 1.01, " offline", transform=axes.get_xaxis_transform(), va="bottom", color="0.4")
     axes.plot(
         times,
         coefficients.mean(1),
