@@ -72,8 +72,7 @@ def measure(place: Path, state: qdagger.State, rows: int, more_rows: int) -> dic
         first = files(place)
         next_one, _ = timed(lambda: folder.checkpoint(2, learners, state.ring, rows + more_rows))
         second = files(place)
-        places = range(len(jax.tree.leaves(state)[0]))
-        restoring, restored = timed(lambda: jax.block_until_ready(folder.restore(like_state, like_ring, places)))
+        restoring, restored = timed(lambda: jax.block_until_ready(folder.restore(like_state, like_ring)))
     return {
         "the first, replay full": (whole, sum(first.values())),
         "after an iteration more": (next_one, sum(size for path, size in second.items() if path not in first)),

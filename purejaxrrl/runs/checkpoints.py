@@ -20,7 +20,8 @@ from pydantic import Field
 from purejaxrrl.errors import UserError
 from purejaxrrl.files import arrays, atomic, checkpoints, documents, validation
 from purejaxrrl.runs import identity as identities
-from purejaxrrl.runs import ring_segments, ring_targets
+from purejaxrrl.runs import ring_segments
+from purejaxrrl.runs.device_ring import DeviceRing
 
 KIND = "purejaxrrl run checkpoint"
 FORMAT = 2
@@ -35,7 +36,7 @@ class RunError(UserError):
 class Restored(NamedTuple):
     """A run as it was after so many iterations.
 
-    state, ring: pytrees of numpy arrays, or the ring's on devices where it was asked for there; None where none was.
+    state, ring: pytrees, the state of numpy arrays, the ring of arrays on devices; it is None where none was asked for.
     rows_of_metrics: all rows up to then.
     """
 
@@ -110,8 +111,7 @@ def restore(
     Args:
       like_state, like_ring: pytrees with the shapes and dtypes that are expected (`jax.ShapeDtypeStruct`). `like_ring` None: the
         learners alone, to be looked at.
-      places: which saved run is at each place of the ring, which is then on the devices that train as many runs as there are places;
-        None: it is of numpy arrays.
+      places: of the ring, see `DeviceRing`.
 
     Raises:
       RunError: all are damaged (every damaged file is named), or one is of another run or of other shapes.
@@ -220,9 +220,9 @@ def _load_ring(folder: Path, about: _About, like: Any, places: Sequence[int] | N
     """The ring, None where none is wanted, and what is damaged of it."""
     if not about.ring or like is None:
         return None, []
-    target = ring_targets.OnHost(like) if places is None else ring_targets.OnDevices(like, places)
+    target = DeviceRing(like, places)
     faults = ring_segments.load(folder, about.ring, target)
-    return target.ring(), faults
+    return target.arrays(), faults
 
 
 def _remove_unused(folder: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from purejaxrrl.files import arrays, atomic, checkpoints, validation
-from purejaxrrl.runs.ring_targets import Target
+from purejaxrrl.runs.device_ring import DeviceRing
 
 _BLOCK_BYTES = 16 << 20  # of a leaf that are fetched, written or read at once
 
@@ -92,7 +92,7 @@ def save(folder: Path, ring: Any, num_rows: int, previous: Ring | None, num_runs
     return Ring(rows, num_rows, leaves, segments)
 
 
-def load(folder: Path, ring: Ring, target: Target) -> list[str]:
+def load(folder: Path, ring: Ring, target: DeviceRing) -> list[str]:
     """Writes the rows of a saved ring to `target`.
 
     Returns:
@@ -169,7 +169,7 @@ def _pieces(leaf: Leaf, rows: int, first: int, end: int) -> Iterator[tuple[int, 
         first = stop
 
 
-def _load_segment(path: Path, segment: Segment, ring: Ring, target: Target) -> list[str]:
+def _load_segment(path: Path, segment: Segment, ring: Ring, target: DeviceRing) -> list[str]:
     """Places the rows that the ring still has; returns the leaves whose checksum does not hold."""
     length = (segment.end - segment.first) * sum(leaf.row_bytes for leaf in ring.leaves)
     try:
@@ -185,7 +185,7 @@ def _load_segment(path: Path, segment: Segment, ring: Ring, target: Target) -> l
         return [error.strerror or type(error).__name__]
 
 
-def _load_leaf(file: Any, leaf: Leaf, segment: Segment, ring: Ring, target: Target) -> str:
+def _load_leaf(file: Any, leaf: Leaf, segment: Segment, ring: Ring, target: DeviceRing) -> str:
     """Reads one leaf of a segment, places its rows and returns their SHA-256."""
     digest = hashlib.sha256()
     for start, stop in _pieces(leaf, ring.rows, segment.first, segment.end):

@@ -84,7 +84,7 @@ class RunFolder:
 
         Args:
           like_state, like_ring: pytrees with the shapes and dtypes that are expected (`jax.ShapeDtypeStruct`).
-          places: of the ring on devices, see `checkpoints.restore`; None: it is of numpy arrays.
+          places: of the ring, see `DeviceRing`.
 
         Raises:
           RunError: every checkpoint is damaged, or one is of another run.

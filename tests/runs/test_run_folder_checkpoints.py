@@ -79,19 +79,16 @@ def test_the_ring_is_fetched_as_slices(tmp_path, monkeypatch):
     assert len({(array.shape, array.dtype) for array in fetched}) == 3, "one size for each leaf, compiled once"
 
 
-def test_nothing_is_held_twice_while_a_run_is_restored(tmp_path, monkeypatch):
-    monkeypatch.setattr(ring_segments, "_BLOCK_BYTES", 1 << 16)
-    ring = {"observation": np.random.default_rng(0).integers(0, 255, (2, 500, 4, 1000), np.uint8)}
+def test_the_learners_are_never_held_twice_while_a_run_is_restored(tmp_path):
     state = {"params": np.ones((2, 250_000), np.float32)}
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves((ring, state)))
     with RunFolder(tmp_path / "run", {}, resume=False) as folder:
-        folder.checkpoint(1, state, ring, 700)
+        folder.checkpoint(1, state)
         tracemalloc.start()
-        restored = folder.restore(small_run.shapes(state), small_run.shapes(ring))
+        restored = folder.restore(small_run.shapes(state))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    np.testing.assert_array_equal(restored.ring["observation"], ring["observation"])
-    assert held <= peak < held + 500_000
+    np.testing.assert_array_equal(restored.state["params"], state["params"])
+    assert state["params"].nbytes <= peak < state["params"].nbytes + 500_000
 
 
 def test_a_run_without_checkpoints_has_nothing_to_restore(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_run
 
-from purejaxrrl.runs import ring_segments, ring_targets
+from purejaxrrl.runs import device_ring, ring_segments
 from purejaxrrl.runs.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("no_git")
@@ -79,7 +79,7 @@ def test_nothing_of_a_damaged_checkpoint_is_in_the_one_before(tmp_path):
 def test_it_is_on_the_host_block_by_block_only(tmp_path, monkeypatch):
     monkeypatch.setattr(ring_segments, "_BLOCK_BYTES", 1 << 16)
     ring = {"observation": np.random.default_rng(0).integers(0, 255, (2, 500, 4, 1000), np.uint8)}
-    like = {}, small_run.shapes(ring), [0, 1]
+    like = {}, small_run.shapes(ring)
     with RunFolder(tmp_path / "run", {}, resume=False) as folder:
         folder.checkpoint(1, {}, ring, 700)
         folder.restore(*like)  # and the programs are compiled
@@ -93,7 +93,7 @@ def test_it_is_on_the_host_block_by_block_only(tmp_path, monkeypatch):
 
 def test_a_block_is_written_in_place():
     whole, block = (jax.ShapeDtypeStruct((2, rows, 3, 84), np.uint8) for rows in (1000, 10))
-    analysis = ring_targets._written.lower(whole, block, 5).compile().memory_analysis()
+    analysis = device_ring._written.lower(whole, block, 5).compile().memory_analysis()
     assert analysis.alias_size_in_bytes == 2 * 1000 * 3 * 84
     assert analysis.temp_size_in_bytes < 1000
 
