@@ -99,10 +99,11 @@ def check_replay(transitions: int, memory: replay.ReplayMemory) -> None:
             raise UserError(f"--keep-replay is {transitions}; {error}") from None
 
 
-def bytes_kept(transitions: int, program: qdagger.Program) -> int:
-    """Of so many transitions with the teacher's output, which are taken from a replay memory that stays."""
+def bytes_kept(options: Options, program: qdagger.Program) -> int:
+    """Of the transitions to keep, with the teacher's output, which are taken from a replay memory that stays."""
     kept = dataclasses.replace(program.memory, teacher_outputs=program.environment.num_actions)
-    return transitions * space.bytes_of_a_transition(kept)
+    written = options.frames // environments.frames_per_step(program.environment)
+    return min(options.keep_replay, kept.capacity, written) * space.bytes_of_a_transition(kept)
 
 
 def save_teacher(path: Path, options: Options, program: qdagger.Program, state: qdagger.State) -> None:
@@ -191,9 +192,7 @@ def main() -> None:
         settings = with_iterations(options, settings, environment)
         program = qdagger.program(settings, environment)
         check_replay(options.keep_replay, program.memory)
-        memory.check_runs(
-            settings, environment, program.student, options.seeds, bytes_kept(options.keep_replay, program)
-        )
+        memory.check_runs(settings, environment, program.student, options.seeds, bytes_kept(options, program))
         # A run that ended may go on.
         lasting = experiment.effective(options, settings, leave_out=("frames", "longer_frames"))
         identity = run_identity.of_run("dqn", environment.name, lasting)

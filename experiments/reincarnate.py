@@ -2,7 +2,7 @@
 
     python experiments/reincarnate.py                                  # the shipped Breakout teacher, 4 seeds
     python experiments/reincarnate.py --environment minatar/asterix
-    python experiments/reincarnate.py --environment atari/breakout     # half an hour on two CPU cores
+    python experiments/reincarnate.py --environment atari/breakout     # a quarter of an hour on two CPU cores
     python experiments/reincarnate.py --environment atari/breakout --help   # what the defaults are there
     python experiments/reincarnate.py --from-nothing                   # beside the same students without a teacher
     python experiments/reincarnate.py --preset comparison              # the settings of QDagger in experiments/pvrl
@@ -80,6 +80,8 @@ def main() -> None:
         options, settings = command_line.parse((Options, settings_class()), __doc__, defaults=preset)
         on_paper = options.preset == "paper"
         announce = functools.partial(papers_differences, options, settings) if on_paper else None
+        if options.from_nothing:  # before the teacher's data are collected
+            qdagger.check_learns(presets.from_nothing(settings))
         parts = experiment.prepare("reincarnate", options, settings, leave_out=("from_nothing",), announce=announce)
         card = parts.teacher.card
         print(

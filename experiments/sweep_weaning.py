@@ -2,7 +2,7 @@
 
     python experiments/sweep_weaning.py
     python experiments/sweep_weaning.py --schedules linear,cosine --coefficients 1,3,10 --temperatures 0.1 --seeds 5
-    python experiments/sweep_weaning.py --environment atari/breakout          # an hour on two CPU cores, estimated
+    python experiments/sweep_weaning.py --environment atari/breakout          # some 20 minutes on two CPU cores, estimated
     python experiments/sweep_weaning.py --environment atari/breakout --help   # what the defaults are there
 
 Draws the learning curves of the schedules and a heat map of the final scores. A schedule of one's own is a function that was
@@ -77,7 +77,7 @@ _ON_ATARI = {
     "weaning_steps": 50_000,
 }
 """Beside what `reincarnate.py` has there: its offline phase, which the schedules of a seed share, and half of its agent steps. Weaning ends
-with the run, since a student that was weaned earlier loses most of what it has (docs/pixels.md)."""
+with the run, since a student that was weaned earlier loses most of what it has (docs/qdagger_atari.md)."""
 
 
 def defaults(environment: str) -> dict[str, Any]:

@@ -100,6 +100,8 @@ class Config:
         derive(self, games=games or (() if self.redraw else tuple(self.suite.games)))
         if not self.methods:
             raise UserError("methods is empty; give at least one")
+        if len(set(self.methods)) < len(self.methods):
+            raise UserError(f"methods is {','.join(self.methods)}; give each once")
         for name in ("teacher", "data"):
             if (folder := getattr(self, name)) and "{game}" not in folder and len(self.games) > 1:
                 raise UserError(f"{name} is {folder!r}, one game's; write {{game}} for the game, or give one game")
@@ -176,7 +178,7 @@ class Config:
     @property
     def shared(self) -> dict[str, Any]:
         """The options that all results of a benchmark share. Where the data are is none: their checksum says what they are."""
-        own = {"games", "preset", "methods", "data", "output", "resume", "redraw", "seed", "seeds", "more_iterations"}
+        own = {"games", "methods", "data", "output", "resume", "redraw", "seed", "seeds", "more_iterations"}
         return {name: value for name, value in hyperparameters.as_dict(self).items() if name not in own}
 
 
@@ -202,7 +204,8 @@ class Game:
         students = {name: config.student(environment, name) for name in config.methods}
         first = next(iter(students.values()))
         scoring = first.evaluation_epsilon, first.evaluation_limit
-        teacher = experiment.fitted(options, experiment.load_teacher(options), environment, *scoring)
+        before = written.scored_teacher(config.output, game, options.scoring_episodes) if config.resume else None
+        teacher = experiment.fitted(options, experiment.load_teacher(options), environment, *scoring, before)
         needing = [settings for settings in students.values() if settings.needs_data]
         data = experiment.load_data(options, needing[0], environment, teacher) if needing else None
         return cls(environment, teacher, data, students)

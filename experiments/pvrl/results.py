@@ -218,6 +218,18 @@ def check_sources(path: str | os.PathLike, game: str, about: Mapping[str, Any]) 
     _check_same([*found, (Path("this run"), _sources(about))])
 
 
+def scored_teacher(path: str | os.PathLike, game: str, episodes: int) -> dict[str, Any] | None:
+    """What earlier results of the game say of its teacher, as `experiment.fitted` takes it; None where there are none.
+
+    episodes: that it was scored in, which the results of one commit have in common.
+    """
+    for _, about, _ in _every(Path(path), resume=True):
+        if about["game"] == game:
+            scores = {"score": about["teacher_score"], "random_score": about["random_score"]}
+            return scores | {"sha256": about["teacher_sha256"], "evaluation_episodes": episodes}
+    return None
+
+
 def _method(name: str, described: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides a method's results, by names that say whose it is."""
     values = described["settings"] | {"terms": described["terms"]}
@@ -230,11 +242,20 @@ def _as_read(values: Mapping[str, Any]) -> Any:
 
 
 def begun(path: str | os.PathLike, game: str, iterations: int) -> list[tuple[list[str], list[int]]]:
-    """Methods and seeds of each program of a game that has fewer online iterations, as they were put together."""
-    return [
-        (list(about["methods"]), list(about["seeds"]))
+    """Methods and seeds of each program of a game that has fewer online iterations, as they were put together.
+
+    A program that did not end is none any more where another has finished some of its runs: those would be there twice.
+    """
+    programs = [
+        (list(about["methods"]), list(about["seeds"]), _online(rows), _online(rows) >= about["shared"]["iterations"])
         for _, about, rows in _every(Path(path), resume=True)
-        if about["game"] == game and rows and _online(rows) < iterations
+        if about["game"] == game and rows
+    ]
+    done = {(name, seed) for names, seeds, _, ended in programs if ended for name in names for seed in seeds}
+    return [
+        (names, seeds)
+        for names, seeds, trained, ended in programs
+        if trained < iterations and (ended or done.isdisjoint((name, seed) for name in names for seed in seeds))
     ]
 
 

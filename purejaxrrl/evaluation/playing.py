@@ -39,7 +39,7 @@ def check_ends(environment: Environment, env_params: Any, limit: int) -> None:
 
 @struct.dataclass
 class Episodes:
-    """Whole episodes of N environments, all `[N]`.
+    """Episodes of N environments, whole or cut at a limit, all `[N]`.
 
     returns: float32, the sum of their undiscounted returns.
     number: int32, how many they are.
@@ -135,7 +135,8 @@ def play(
 
 
 def _narrower(num_environments: int) -> list[int]:
-    """How few may be left playing for the rest to be left out, in order: a quarter, and a quarter of these, where that are some.
+    """How few may be left playing for the rest to be left out, in order: a quarter, and a quarter of these, where that is
+    `_FEWEST` or more.
 
     More widths would be more programs to compile.
     """

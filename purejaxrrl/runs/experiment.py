@@ -121,7 +121,8 @@ def prepare(
     teacher = load_teacher(options)
     environment = make(options)
     before = run_folder.read_identity(_folder(options, {"program": name, "environment": environment.name})) or {}
-    scores = before.get("teacher") if options.resume else None
+    found = before.get("teacher") if options.resume else None
+    scores = found if isinstance(found, dict) else None  # a path in the first release's runs, which are refused below
     teacher = fitted(options, teacher, environment, settings.evaluation_epsilon, settings.evaluation_limit, scores)
     student = described(settings, environment, environment.default_params)
     num_runs = len(runs) or options.seeds

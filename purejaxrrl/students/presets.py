@@ -2,7 +2,7 @@
 
 | preset | |
 | --- | --- |
-| quick | the defaults of `QDagger` and of the program: a convolutional student on MinAtar in two minutes on two CPU cores; on Atari `QUICK_ON_ATARI`, half an hour |
+| quick | the defaults of `QDagger` and of the program: a convolutional student on MinAtar in two minutes on two CPU cores; on Atari `QUICK_ON_ATARI`, a quarter of an hour |
 | comparison | QDagger as experiments/pvrl compares it with its rivals on MinAtar, 100,000 agent steps |
 | paper | the numbers of the paper's Atari case study, 2.5M agent steps (Agarwal et al., 2022) |
 
@@ -150,8 +150,9 @@ DQN_ON_ATARI: Mapping[str, Any] = {
     "evaluation_steps": 16_000,
     "evaluation_limit": 10_000,
 }
-"""Dopamine's DQN with Adam, what `DQN` has as Dopamine has it left out, but for these: half of its replay memory, 3.5 GB, iterations and
-evaluations that are shorter, and episodes that are cut where they are scored."""
+"""Dopamine's DQN with Adam, what `DQN` has as Dopamine has it left out, but for these: a twentieth of its 200 million frames, 8 environments
+side by side, half of its replay memory, 3.5 GB, iterations and evaluations that are shorter, and episodes that are cut where they are
+scored."""
 
 
 def of_dqn(environment: str) -> Mapping[str, Any]:

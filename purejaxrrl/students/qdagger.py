@@ -55,7 +55,7 @@ class Program:
     evaluation_environment: what scores are played in: the same game without what is for training only.
     memory: the layout of the student's ring. sampler: what is drawn from it.
     exploration: what acts in the student's place besides epsilon, if anything does.
-    evaluation: how the student is scored; None: in whole episodes of `evaluation_environment`, epsilon-greedily.
+    evaluation: how the student is scored; None: in episodes of `evaluation_environment`, epsilon-greedily.
     data_memory: the layout of the teacher's data; None without any.
     """
 
@@ -123,7 +123,7 @@ def program(
       ValueError: environment, teacher, data and settings do not fit each other, or an evaluation may never end.
     """
     env_params = environment.default_params if env_params is None else env_params
-    _check_learns(settings)
+    check_learns(settings)
     check_discrete(environment, env_params)
     _check_teacher(settings, environment, teacher, data)
     memory = replay.memory_for(
@@ -192,7 +192,7 @@ def _check_outputs(environment: Environment, env_params: Any, student: Student, 
         raise UserError(f"the teacher's output for 2 observations is {found.shape}; {environment.name}'s is {expected}")
 
 
-def _check_learns(settings: ValueBased) -> None:
+def check_learns(settings: ValueBased) -> None:
     """Raises ValueError where a student from nothing plays no longer than its replay fills."""
     steps = settings.online_iterations * settings.iteration_steps
     if isinstance(settings, DQN) and settings.warm_up >= steps:
@@ -397,7 +397,7 @@ def evaluate(
 
 
 def _play_episodes(program: Program, hyperparameters: ValueBased, key: chex.PRNGKey, q_values: Callable) -> Metrics:
-    """An `Evaluation`: whole episodes, epsilon-greedily."""
+    """An `Evaluation`: episodes, epsilon-greedily, to their ends or the settings' limit."""
     settings = program.settings
     played = playing.play(
         key,

@@ -377,7 +377,7 @@ class QDagger(ValueBased):
         ValueBased.__post_init__(self)
         if not self.offline_iterations and not self.online_iterations:
             raise UserError("online_iterations is 0 and offline_iterations is 0; the student would not learn at all")
-        if self.offline_updates % self.target_period:
+        if self.offline_iterations and self.offline_updates % self.target_period:
             nearest = max(round(self.offline_updates / self.target_period), 1) * self.target_period
             raise UserError(
                 f"offline_updates is {self.offline_updates}, not a multiple of target_period, {self.target_period}; take {nearest}"

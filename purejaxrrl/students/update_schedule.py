@@ -67,20 +67,19 @@ def update_schedule(
     ):
         if value < 1:
             raise UserError(f"{name} is {value}; it must be at least 1")
+    asked = num_environments, steps_per_update, iteration_steps
     if num_environments % steps_per_update and steps_per_update % num_environments:
         raise UserError(
             f"one update every {steps_per_update} agent steps and {num_environments} environments do not fit; "
-            f"one number must be a multiple of the other"
+            f"one number must be a multiple of the other{_that_fit(*asked)}"
         )
     rows = max(1, steps_per_update // num_environments)
     updates = max(1, num_environments // steps_per_update)
     cycle_steps = rows * num_environments
     if iteration_steps % cycle_steps:
-        fitting = _fitting_environments(num_environments, steps_per_update, iteration_steps)
-        others = f", or one of these numbers of environments: {', '.join(map(str, fitting))}" if fitting else ""
         raise UserError(
             f"an iteration of {iteration_steps} agent steps is not a multiple of the {cycle_steps} that {num_environments} "
-            f"environments take between updates; take a multiple of {cycle_steps}{others}"
+            f"environments take between updates; take a multiple of {cycle_steps}{_that_fit(*asked)}"
         )
     cycles = iteration_steps // cycle_steps
     cycles_per_period = target_period // updates
@@ -91,8 +90,8 @@ def update_schedule(
     )
 
 
-def _fitting_environments(num_environments: int, steps_per_update: int, iteration_steps: int) -> list[int]:
-    """The numbers of environments nearest to the one asked for that fit the others, at most six, in order."""
+def _that_fit(num_environments: int, steps_per_update: int, iteration_steps: int) -> str:
+    """What an error ends with: the numbers of environments nearest to the one asked for that fit the rest, at most six, in order."""
     divisors = {number for small in range(1, math.isqrt(iteration_steps) + 1) if iteration_steps % small == 0
                 for number in (small, iteration_steps // small)}  # fmt: skip
     fit = [
@@ -101,4 +100,5 @@ def _fitting_environments(num_environments: int, steps_per_update: int, iteratio
         if (number % steps_per_update == 0 or steps_per_update % number == 0)
         and iteration_steps % max(number, steps_per_update) == 0
     ]
-    return sorted(sorted(fit, key=lambda number: abs(number - num_environments))[:6])
+    nearest = sorted(sorted(fit, key=lambda number: abs(number - num_environments))[:6])
+    return f"; numbers of environments that fit: {', '.join(map(str, nearest))}" if nearest else ""

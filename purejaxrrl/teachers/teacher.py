@@ -398,7 +398,7 @@ def how_to_train(environment_name: str, output: str = "") -> str:
         flags = "--frames 50e6 --width 0.5 --environment-options terminal_on_life_loss=true"
         command, time = (
             f"python experiments/pqn.py --environment {environment_name} {flags}",
-            ", some 4 hours on 2 cores,",
+            ", some 3 hours on 2 cores,",
         )
     else:
         command, time = f"python experiments/dqn.py --environment {environment_name}", ","

@@ -182,16 +182,37 @@ def test_learns_cartpole():
 
 
 def test_a_transition_in_the_ring_is_what_the_environment_did(breakout):
-    """Replaying the recorded actions from the recorded rows gives the same observations: row t + 1 follows row t."""
+    """Row t + 1 follows row t: in Breakout a reward is a brick, the ball moves by a column at most, and the paddle as the action says, but
+    for the tenth of the steps that repeat the one before."""
     settings = DQN(**SMALL | {"online_iterations": 1, "epsilon_end": 0.5})
     program = qdagger.program(settings, breakout, env_params=SHORT_EPISODES)
     state, _, _ = jax.jit(functools.partial(qdagger.train, program))(jax.random.key(0), settings)
     rows = 160 // settings.num_environments
-    ball_moves = observed(program.memory, state.ring, rows)[..., 1].argmax(-1).sum(-1)  # column of the ball
+    paddle, ball, _, bricks = np.moveaxis(np.asarray(observed(program.memory, state.ring, rows)), -1, 0)
     ended = np.asarray(state.ring.terminated | state.ring.truncated)[:rows]
-    step = np.abs(np.diff(np.asarray(ball_moves), axis=0))
-    assert (step[~ended[:-1]] <= 1).all()  # within an episode the ball moves by at most one column
-    assert ended.any()
+    goes_on = ~ended[:-1]
+    assert ended.any() and goes_on.any()
+    columns = ball.any(-2).argmax(-1)
+    assert (np.abs(np.diff(columns, axis=0))[goes_on] <= 1).all()
+    broken = -np.diff(bricks.sum((-2, -1)), axis=0)
+    rewards = np.asarray(state.ring.reward)[: rows - 1]
+    np.testing.assert_array_equal(broken[goes_on], rewards[goes_on])
+    assert rewards.any()
+    place = paddle.any(-2).argmax(-1)
+    moved = np.clip(place + np.array([0, -1, 1])[np.asarray(state.ring.action)[:rows]], 0, 9)
+    assert (moved[:-1] == place[1:])[goes_on].mean() > 0.85
+
+
+def test_no_more_is_kept_than_the_replay_has(breakout):
+    """Neither more than its capacity nor more than was ever written."""
+    program = qdagger.program(DQN(**SMALL), breakout)
+
+    def kept(transitions, frames):
+        return dqn.bytes_kept(dqn.Options(keep_replay=transitions, frames=frames), program)
+
+    of_one = kept(1, 10_000)
+    assert of_one and kept(200, 10_000) == 200 * of_one
+    assert kept(10**9, 10_000) == SMALL["capacity"] * of_one and kept(10**9, 160) == 160 * of_one
 
 
 WRONG = {

@@ -160,6 +160,7 @@ WRONG = {
     "an iteration that does not divide": (["--iteration-steps=1234"], r"1234 agent steps is not a multiple of the 8 "),
     "offline updates that do not divide": (["--offline-updates=300"], r"--offline-updates is 300, not a multiple of --target-period, 250"),
     "too long returns": (["--n-step=9"], r"--n-step is 9; it must lie between 1 and --max-n-step"),
+    "a student from nothing that only fills its replay": (["--from-nothing", "--warm-up=100000"], r"warm_up is 100000, all of the 100000 agent steps"),
     "an unknown schedule": (["--weaning=cosin"], r"unknown weaning 'cosin'; the nearest are cosine"),
     "a temperature of 0": (["--student-temperature=0"], r"--student-temperature is 0.0"),
     "an unknown network": (["--network=cnn", "--teacher={teacher}"], r"unknown network 'cnn'; the nearest are nature_cnn, minatar_cnn"),
@@ -177,6 +178,20 @@ def test_wrong_input_is_refused_with_the_value_and_the_remedy(case, monkeypatch,
     error = run_main(monkeypatch, capsys, f"--output={tmp_path / 'run'}", f"--data={tmp_path / 'data'}", *arguments)
     assert re.search(message, error), error
     assert "Traceback" not in error
+    assert not (tmp_path / "data").exists() and not (tmp_path / "run").exists()
+
+
+def test_a_run_of_the_first_release_is_not_resumed_either_where_the_teacher_is_scored_anew(
+    monkeypatch, capsys, teacher_folder, tmp_path
+):
+    """Its description has the teacher's path where later ones have what the teacher scored."""
+    (tmp_path / "run" / "checkpoints" / "000001").mkdir(parents=True)
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"teacher": str(teacher_folder), "version": "0.1.0"}))
+    about = {"kind": "purejaxrrl run", "format": 1, "iterations": 1, "rows": []}
+    (tmp_path / "run" / "checkpoints" / "000001" / "about.json").write_text(json.dumps(about))
+    arguments = long_flags(teacher_folder, output=tmp_path / "run", data=tmp_path / "data")
+    anew = "--environment-options=sticky_action_probability=0.0", "--scoring-episodes=2", "--resume"
+    assert "release 0.1.0, whose runs this one does not resume" in run_main(monkeypatch, capsys, *arguments, *anew)
 
 
 def test_another_runs_settings_are_not_resumed(uninterrupted, monkeypatch, capsys, teacher_folder, tmp_path):

@@ -120,7 +120,7 @@ def test_what_is_missing_or_empty_is_started_in(tmp_path):
     for path in (tmp_path / "empty", tmp_path / "missing" / "below"):
         for resume in (True, False):
             with RunFolder(path, {}, resume) as folder:
-                assert (folder.moved_to is None) == resume or folder.moved_to == path.with_name(f"{path.name}.1")
+                assert folder.moved_to == (None if resume else path.with_name(f"{path.name}.1"))
 
 
 def test_a_run_of_the_first_release_is_moved_aside_and_not_resumed(tmp_path):

@@ -304,13 +304,15 @@ def test_a_resume_makes_no_state_that_it_throws_away(tmp_path, monkeypatch):
 
 def test_rings_that_do_not_fit_are_refused_before_anything_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr(replay, "available_bytes", lambda devices: 4_000)
-    monkeypatch.setattr(qdagger, "init", lambda *arguments: jax.debug.callback(pytest.fail) or init(*arguments))
+    made = []
+    monkeypatch.setattr(qdagger, "init", lambda *given: jax.debug.callback(made.append, True) or init(*given))
     with pytest.raises(
         ValueError,
         match=r"3 rings of 100 .* 4,000 are available; take a capacity of at most 82, or train at most 2 side by side",
     ):
         train(tmp_path / "run")
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    jax.effects_barrier()
+    assert not made and not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_the_table_has_the_last_iterations_scores():

@@ -273,6 +273,10 @@ def test_settings_that_do_not_fit_each_other_are_refused(values, message):
         settings.QDagger(**values)
 
 
+def test_an_offline_phase_that_is_left_out_may_be_of_any_length():
+    assert settings.QDagger(offline_iterations=0, offline_updates=300).offline_updates == 300
+
+
 def test_rehearsal_decides_the_program():
     """A second ring to draw from is another program; how much is drawn is not."""
     without, with_some = settings.QDagger(), settings.QDagger(rehearsal_fraction=0.25)

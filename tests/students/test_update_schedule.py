@@ -83,18 +83,22 @@ def test_numbers_below_one_are_refused(position, value):
 
 
 def test_updates_that_fall_between_rows_are_refused():
-    with pytest.raises(ValueError, match="every 4 agent steps and 6 environments do not fit"):
+    with pytest.raises(ValueError, match="every 4 agent steps and 6 environments do not fit") as error:
         update_schedule(6, 4, 10, 240)
+    assert str(error.value).endswith("environments that fit: 1, 2, 4, 8, 12, 16")
 
 
-@pytest.mark.parametrize("settings", [(128, 4, 2_000, 250_000), (4, 8, 10, 79), (8, 4, 10, 410), (7, 7, 2, 1)])
+@pytest.mark.parametrize(
+    "settings", [(128, 4, 2_000, 250_000), (32, 8, 2_000, 250_000), (4, 8, 10, 79), (8, 4, 10, 410), (7, 7, 2, 1)]
+)
 def test_an_iteration_that_ends_within_a_cycle_is_refused_with_remedies_that_work(settings):
     with pytest.raises(ValueError, match=f"an iteration of {settings[3]} .*take a multiple of") as error:
         update_schedule(*settings)
     multiple = int(re.search(r"take a multiple of (\d+)", str(error.value))[1])
     update_schedule(*settings[:3], 3 * multiple)
-    environments = [int(number) for number in re.findall(r"\d+", str(error.value).partition("environments: ")[2])]
+    environments = [int(number) for number in re.findall(r"\d+", str(error.value).partition("that fit: ")[2])]
     for number in environments:
         update_schedule(number, *settings[1:])
+    assert bool(environments) == (settings[3] == 250_000)
     if settings[0] == 128:
         assert {100, 200} < set(environments)

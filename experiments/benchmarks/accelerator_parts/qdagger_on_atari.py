@@ -27,7 +27,7 @@ SEEDS = (4, 64, 1)
 REPETITIONS = 5
 SHORT = {
     "offline_iterations": 0, "iteration_steps": 400, "target_period": 50, "warm_up": 200, "capacity": 10_000,
-    "evaluation_steps": 320, "evaluation_limit": 120,
+    "evaluation_steps": 320, "evaluation_limit": 180,
 }  # fmt: skip
 QUICK = SHORT | {
     "iteration_steps": 80, "target_period": 10, "warm_up": 40, "capacity": 400, "width": 1 / 16, "evaluation_steps": 32,

@@ -325,6 +325,13 @@ def test_a_comparison_asks_what_was_begun(monkeypatch):
     assert [what for name, *what in trained if name == "asterix"] == [[["qdagger", "dqfd"], [0, 1]]]
 
 
+def test_results_of_two_presets_share_no_options():
+    """However alike the flags: what a preset says of methods that only one of them trained is in no other option."""
+    flags = {"games": ("atari/breakout",), "frames": 400_000, "data_transitions": 50_000, "evaluation_steps": 8_000}
+    quick, paper = (benchmark_pvrl.Config(preset=preset, **flags).shared for preset in ("quick", "paper"))
+    assert {name for name in quick if quick[name] != paper[name]} == {"preset"}
+
+
 def test_reincarnates_preset_is_the_comparisons_qdagger():
     config, environment = benchmark_pvrl.Config(), environments.make("minatar/breakout")
     preset = dict(presets.named("comparison"))
@@ -338,6 +345,7 @@ WRONG = {
     "one teacher for several games": ({"games": "breakout,asterix", "teacher": "mine"}, "--teacher is 'mine', one game's"),
     "one game's data for several games": ({"games": "breakout,asterix", "data": "mine"}, "--data is 'mine', one game's"),
     "no methods": ({"methods": ""}, "--methods is empty"),
+    "a method twice": ({"methods": "qdagger,dqfd,qdagger"}, "--methods is qdagger,dqfd,qdagger; give each once"),
     "frames that do not divide": ({"frames": 1001}, "--frames is 1001, not a multiple of iterations, 2"),
     "no results to draw": ({"redraw": True, "output": "nothing"}, "holds no finished results"),
 }  # fmt: skip

@@ -97,6 +97,19 @@ def test_what_was_begun_is_neither_finished_nor_only_announced(folder):
     assert written.begun(folder, "breakout", 3) == []
 
 
+def test_a_program_some_of_whose_runs_another_finished_does_not_go_on(folder):
+    """Not even where all are extended: its runs would then be there twice, with other lengths."""
+    write(folder, "asterix", ("qdagger", "dagger"), seeds=(2, 3), iterations=1)
+    assert written.begun(folder, "asterix", 3) == []
+    assert written.begun(folder, "asterix", 5) == [(list(METHODS), [0, 1, 2])]
+
+
+def test_what_results_say_of_their_teacher_is_what_a_resumed_comparison_takes(folder):
+    scores = {"sha256": "t", "score": 9.0, "random_score": 1.0, "evaluation_episodes": 7}
+    assert written.scored_teacher(folder, "asterix", 7) == scores
+    assert written.scored_teacher(folder, "freeway", 7) is None
+
+
 def test_results_that_were_extended_are_shown_for_as_long_as_all_are(folder):
     write(folder, "breakout", ("dqfd",), iterations=5)
     write(folder, "asterix", ("dqfd",), iterations=4)
