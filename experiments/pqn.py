@@ -316,9 +316,10 @@ def lambda_returns(rollout: Rollout, reward: chex.Array, discount: chex.Array, t
 
 
 def learn(
-    program: Program, settings: PQN, state: State, key: chex.PRNGKey, rollout: Rollout, learning_rate: chex.Array
+    program: Program, settings: PQN, state: State, key: chex.PRNGKey, rollout: Rollout, learning_rates: chex.Array
 ) -> tuple[State, dict[str, chex.Array]]:
-    """All epochs on a rollout; consumes `key`. Returns the state, and the means over the updates of the loss and of Q."""
+    """All epochs on a rollout, `[updates]` of the learning rates; consumes `key`. Returns the state, and the means over the updates of the
+    loss and of Q."""
     clip = settings.reward_clip
     reward = jnp.where(clip > 0, jnp.clip(rollout.reward, -clip, clip), rollout.reward)
     target = lambda_returns(rollout, reward, settings.discount, settings.trace_decay)
@@ -327,8 +328,8 @@ def learn(
         (rollout.observation, rollout.action, target, rollout.is_transition.astype(jnp.float32)),
     )
 
-    def update(carry, places):
-        params, moments = carry
+    def update(carry, of_update):
+        (params, moments), (places, learning_rate) = carry, of_update
         observation, action, target, valid = (leaf[places] for leaf in flat)
 
         def loss(params):
@@ -346,7 +347,8 @@ def learn(
         return places.reshape(program.settings.minibatches, -1)
 
     places = jax.vmap(shuffled)(jax.random.split(key, program.settings.epochs))
-    carry, report = jax.lax.scan(update, (state.params, state.optimiser), places.reshape(-1, places.shape[-1]))
+    of_updates = places.reshape(-1, places.shape[-1]), learning_rates
+    carry, report = jax.lax.scan(update, (state.params, state.optimiser), of_updates)
     return state._replace(params=carry[0], optimiser=carry[1]), jax.tree.map(jnp.mean, report)
 
 
@@ -355,16 +357,22 @@ def iteration(
 ) -> tuple[State, dict[str, chex.Array]]:
     """Iteration number `index` (int32 scalar, shared by all runs) of a run with that key: the state, and its metrics."""
     settings, shape = as_arrays(settings), program.settings
-    total = program.decay_iterations * shape.iteration_steps
+    total, updates = program.decay_iterations * shape.iteration_steps, shape.epochs * shape.minibatches
+
+    def rates_after(agent_steps):
+        """Of each update on the rollout that is played then: they fall from one to the next, as in the published code."""
+        done = (agent_steps + shape.rollout_transitions * jnp.arange(updates) / updates) / total
+        return settings.learning_rate * (1.0 - done if shape.decay_learning_rate else jnp.ones(updates))
 
     def rollout(state, number):
         key_now = jax.random.fold_in(stream(key, Purpose.ONLINE), number)
         agent_steps = number * shape.rollout_transitions
         decay_steps = settings.epsilon_fraction * total
         epsilon = acting.linear_epsilon(agent_steps, settings.epsilon_start, settings.epsilon_end, decay_steps)
-        learning_rate = settings.learning_rate * (1.0 - agent_steps / total if shape.decay_learning_rate else 1.0)
         state, played = play(program, state, stream(key_now, Purpose.ACT), epsilon)
-        state, report = learn(program, settings, state, stream(key_now, Purpose.UPDATE), played, learning_rate)
+        state, report = learn(
+            program, settings, state, stream(key_now, Purpose.UPDATE), played, rates_after(agent_steps)
+        )
         return state, report | {"epsilon": epsilon, "returns": played.returns, "episodes": played.episodes}
 
     numbers = index * shape.rollouts_per_iteration + jnp.arange(shape.rollouts_per_iteration)

@@ -98,7 +98,9 @@ def test_an_update_is_radams_on_half_the_squared_error_of_real_transitions():
     rollout = random_rollout()
     params = program.network.init(jax.random.key(0))
     state = pqn.State(params, pqn.optimiser(settings).init(params), None, None)
-    state, report = pqn.learn(program, settings, state, jax.random.key(1), rollout, 1e-2)
+    state, report = pqn.learn(
+        program, settings, state, jax.random.key(1), rollout, jnp.full(settings.epochs * settings.minibatches, 1e-2)
+    )
 
     real = np.asarray(rollout.is_transition)
     clipped = np.clip(rollout.reward, -1, 1)
@@ -127,7 +129,9 @@ def test_every_transition_is_learned_from_once_an_epoch(monkeypatch):
     rewards = np.clip(rollout.reward, -1, 1)
     targets = np.asarray(pqn.lambda_returns(rollout, rewards, 0.99, 0.65)).ravel()
     state = pqn.State(jnp.zeros(32), optax.EmptyState(), None, None)
-    state, _ = pqn.learn(program, settings, state, jax.random.key(0), rollout, 0.8)
+    state, _ = pqn.learn(
+        program, settings, state, jax.random.key(0), rollout, jnp.full(settings.epochs * settings.minibatches, 0.8)
+    )
     np.testing.assert_allclose(state.params, targets * (1 - (1 - 0.8 / 8) ** 3), rtol=1e-4, atol=1e-6)
 
 
@@ -172,11 +176,19 @@ def test_a_rollout_has_the_greatest_value_of_what_was_seen_and_its_ends():
 
 
 def test_the_learning_rate_falls_where_it_is_to(monkeypatch):
-    """Two rollouts an iteration, two iterations: after 0, 1, 2 and 3 quarters of the run."""
+    """Two rollouts an iteration, two iterations: evenly from update to update, as optax's linear schedule of them."""
     monkeypatch.setattr(
-        pqn, "learn", lambda program, settings, state, key, played, rate: (state, {"td_loss": jnp.float32(rate)})
+        pqn,
+        "learn",
+        lambda program, settings, state, key, played, rates: (
+            state,
+            {"td_loss": rates @ 2.0 ** jnp.arange(-len(rates), 0)},
+        ),
     )
-    for decays, expected in ((False, [1.0, 1.0]), (True, [(1 + 0.75) / 2, (0.5 + 0.25) / 2])):
+    updates = pqn.PQN(**SMALL).epochs * SMALL["minibatches"]
+    schedule = optax.linear_schedule(1.0, 0.0, 4 * updates)(jnp.arange(4 * updates)).reshape(2, 2, updates)
+    weighed = schedule @ 2.0 ** np.arange(-updates, 0)
+    for decays, expected in ((False, [1.0 - 2.0**-updates] * 2), (True, weighed.mean(1).tolist())):
         settings = pqn.PQN(**SMALL, learning_rate=1.0, decay_learning_rate=decays)
         program = pqn.make_program(settings, toys.Corridor(), 128)
         state = pqn.init(program, jax.random.key(0), settings)
