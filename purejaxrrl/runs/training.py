@@ -86,7 +86,7 @@ def run(
             losses = {name: value for name, value in metrics.items() if name.endswith("_loss")}
             run_folder.check_finite(labels, f"{phase} iteration {index + 1}", **losses)
             updates = runs.updates(phase, index)
-            seconds = bar.advance(_line(phase, index, metrics, updates), runs.frames(phase))
+            seconds = bar.advance(_line(phase, index, metrics, updates, runs.learn_online), runs.frames(phase))
             folder.rows += rows_of(metrics, labels, phase, index + 1, agent_steps, seconds, updates)
             if after_iteration:
                 after_iteration(agent_steps, state, metrics)
@@ -243,8 +243,11 @@ def _offline_lambda(settings: ValueBased) -> float:
     return float(weaning_coefficient(as_arrays(settings), zero, no_evidence(), jnp.float32(1.0)))
 
 
-def _line(phase: str, index: int, metrics: dict[str, np.ndarray], updates: int) -> str:
-    """What is printed of an iteration. Without a teacher a score is a return, and nobody is weaned; without updates there is no loss."""
+def _line(phase: str, index: int, metrics: dict[str, np.ndarray], updates: int, learns: bool) -> str:
+    """What is printed of an iteration. Without a teacher a score is a return, and nobody is weaned; without updates there is no loss.
+
+    learns: whether anything is ever learned online.
+    """
     means = {name: np.mean(values) for name, values in metrics.items()}
     if "distillation_loss" in means:
         texts = [f"score {means['score']:6.3f}", f"lambda {means['lambda']:.4f}"]
@@ -253,7 +256,7 @@ def _line(phase: str, index: int, metrics: dict[str, np.ndarray], updates: int) 
     shown = {"td_loss": "td", "distillation_loss": "kl"}
     losses = [f"{text} {means[name]:.4f}" for name, text in shown.items() if name in means]
     if not updates:
-        losses = ["no update: filling the replay"]
+        losses = ["no update: filling the replay" if learns else "no update"]
     return "  ".join([f"{phase:>7} {index + 1:2d}", *texts, *losses])
 
 
