@@ -29,7 +29,7 @@ import purejaxrrl
 from purejaxrrl import teachers
 from purejaxrrl.environments.balloon import agents, suites, wind_belief
 from purejaxrrl.errors import UserError
-from purejaxrrl.runs import command_line, compilations, devices, experiment, identity, run_folder
+from purejaxrrl.runs import command_line, compilations, devices, experiment, run_folder
 from purejaxrrl.runs.progress import clock
 from purejaxrrl.students.balloon import LargeStationKeeper, StationKeeper
 from purejaxrrl.students.hyperparameters import declare, option, replace, with_defaults
@@ -134,18 +134,13 @@ def evaluate(options: Options) -> str:
         )
 
     folder = Path(options.output or f"runs/balloon/{_named(options.evaluate)}-{options.suite}")
-    about = identity.with_code({"program": "balloon --evaluate", "agent": options.evaluate, "suite": options.suite})
-    lock, moved = run_folder.claim(folder, about, resume=False)
-    if moved:
-        print(f"the earlier evaluation in {folder} is now in {moved}")
-    try:
+    about = {"program": "balloon --evaluate", "agent": options.evaluate, "suite": options.suite}
+    with experiment.results_folder(folder, about):
         scores, path = suites.fly(
             environment, agent, seeds, key=jax.random.key(options.seed), lanes=options.lanes, report=report
         )
         summary = table(options.evaluate, options.suite, scores)
         files = write(folder, summary, scores, path, environment, options.pictures)
-    finally:
-        lock.release()
     return f"{summary}\n\nin {folder}: {', '.join(files)}"
 
 
@@ -162,7 +157,7 @@ def train(options: Options, settings: StationKeeper) -> str:
         options, environment_options=f"wind_belief={belief}", output=options.output or "runs/balloon/training"
     )
     task = training.prepare(options, settings)
-    with training.results_folder(task, settings) as folder:
+    with experiment.results_folder(options.output, task.identity(settings), options.resume) as folder:
         teacher = training.teachers_evaluation(task, folder)
         students = {name: training.train(task, name, folder) for name in options.methods}
         found = {methods.METHODS[name].title: results.evaluations(folder / name) for name in options.methods}

@@ -1,12 +1,11 @@
 """The methods that a balloon's student learns by, as changes of one student's settings."""
 
 import dataclasses
-import difflib
 from typing import Any, NamedTuple
 
 from purejaxrrl import teachers
 from purejaxrrl.environments.base import Environment
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, nearest
 from purejaxrrl.students import balloon
 from purejaxrrl.students import student as students
 from purejaxrrl.students.hyperparameters import names, replace
@@ -43,8 +42,7 @@ def check(wanted: tuple[str, ...]) -> None:
     """Raises ValueError where there is no method of a name, none at all, or one twice."""
     for name in wanted:
         if name not in METHODS:
-            nearest = difflib.get_close_matches(name, METHODS, n=2, cutoff=0.3) or METHODS
-            raise UserError(f"unknown method {name!r}; the nearest are {', '.join(nearest)}")
+            raise UserError(f"unknown method {name!r}; the nearest are {nearest(name, METHODS)}")
     if not wanted or len(set(wanted)) < len(wanted):
         raise UserError(f"methods is {','.join(wanted)!r}; give each of those wanted once")
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from purejaxrrl.environments.balloon import suites
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.runs import run_folder
 
@@ -88,11 +87,6 @@ def evaluations(folder: Path) -> list[Evaluation]:
         return np.array([getattr(row, name) for row in rows]).reshape(runs, -1)
 
     return [Evaluation(*when, by_run(rows, "twr50"), by_run(rows, "episode_return")) for when, rows in moments.items()]
-
-
-def of_agent(scores: suites.Scores) -> Evaluation:
-    """A fixed agent's, as one run."""
-    return Evaluation("online", 0, 0, scores.twr50[None], scores.returns[None])
 
 
 def table(teacher: Evaluation, found: dict[str, Evaluation]) -> str:

@@ -1,10 +1,8 @@
 """Trains the methods one after the other, all seeds of each side by side, each method in a folder of its own."""
 
-import contextlib
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,22 +93,6 @@ def _begun_capacities(options: Any) -> list[int]:
     playing = [name for name in methods.METHODS if methods.METHODS[name].changes.get("online_iterations") != 0]
     found = [run_folder.read_identity(Path(options.output) / name) for name in playing]
     return [about["settings"]["capacity"] for about in found if about]
-
-
-@contextlib.contextmanager
-def results_folder(task: Task, settings: QDagger) -> Iterator[Path]:
-    """The folder of all results, this program's alone meanwhile; earlier ones are moved aside, or kept where it resumes.
-
-    Raises run_folder.RunError where it holds something else, or results of other options, code or versions.
-    """
-    path = Path(task.options.output)
-    lock, moved = run_folder.claim(path, identity.with_code(task.identity(settings)), task.options.resume)
-    if moved:
-        print(f"the earlier results in {path} are now in {moved}")
-    try:
-        yield path
-    finally:
-        lock.release()
 
 
 def teachers_evaluation(task: Task, folder: Path) -> results.Evaluation:

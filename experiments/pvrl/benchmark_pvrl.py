@@ -12,7 +12,6 @@ they do not do. What is finished is kept: --resume goes on with the rest, and ad
 On Atari other flags are other numbers where they are not given: --games atari/breakout --help says which.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -31,7 +30,6 @@ import suites
 from purejaxrrl import environments, teachers
 from purejaxrrl.errors import UserError
 from purejaxrrl.runs import command_line, compilations, devices, experiment, memory, run_folder, training
-from purejaxrrl.runs.identity import with_code
 from purejaxrrl.runs.progress import clock
 from purejaxrrl.students import hyperparameters, presets, qdagger, student
 from purejaxrrl.students.hyperparameters import declaration, declare, derive, option, static_part
@@ -277,27 +275,6 @@ def train(config: Config, name: str, game: Game, names: list[str], seeds: list[i
         )
 
 
-@contextlib.contextmanager
-def results_folder(output: str, program: str, shared: dict[str, Any], resume: bool) -> Iterator[None]:
-    """A folder of results, this program's alone meanwhile; earlier results there are moved aside, or kept to `resume`.
-
-    Raises run_folder.RunError where it holds something else, or `resume` finds results of other options, code or versions.
-    """
-    identity = with_code({"program": program, "shared": shared})
-    lock, moved = run_folder.claim(output, identity, resume)
-    if moved:
-        print(f"the earlier results in {output} are now in {moved}")
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def check_resumable(output: str, program: str, shared: dict[str, Any]) -> None:
-    """As `results_folder` does where it is to `resume`, but before anything else is asked."""
-    run_folder.check_resumable(output, {"program": program, "shared": shared}, unknown=set())
-
-
 def check_games(config: Config) -> None:
     """Raises OSError or UserError where a game's teacher is missing or another game's, its data cannot be collected, a network does not
     take what is seen there, or runs do not fit the memory: before any game is begun. What is finished is not looked at."""
@@ -392,10 +369,11 @@ def main() -> None:
     start = time.perf_counter()
     with command_line.user_errors("the same command with --resume goes on with what is not finished"):
         if not config.redraw:
-            if config.resume:
-                check_resumable(config.output, "benchmark_pvrl", config.shared)
+            about = {"program": "benchmark_pvrl", "shared": config.shared}
+            if config.resume:  # before anything else is asked
+                run_folder.check_resumable(config.output, about, unknown=set())
             check_games(config)  # before earlier results are moved aside
-            with results_folder(config.output, "benchmark_pvrl", config.shared, config.resume):
+            with experiment.results_folder(config.output, about, config.resume):
                 train_all(config)
         results = written.load(config.output, config.games)
         text = report.markdown(results)

@@ -54,7 +54,9 @@ def aggregate_curves(results: Results) -> Figure:
     axes = figure.subplots()
     for method in results.methods:
         _curve(axes, results, method, np.moveaxis(results.scores(method), -1, 0))
-    _finish(axes, f"{len(results.games)} games, IQM of {results.scores(results.methods[0]).shape[0]} seeds each")
+    seeds, games = results.scores(results.methods[0]).shape[:2]
+    of_what = f"{games} games, IQM of {seeds} seeds each" if games > 1 else f"{results.games[0]}, IQM of {seeds} seeds"
+    _finish(axes, of_what)
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 

@@ -5,13 +5,12 @@ steps, in the proportion of the paper's Atari case study, whose students play 2.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from suites import SUITES, Suite
 
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, nearest
 from purejaxrrl.students import presets
 from purejaxrrl.students.hyperparameters import declaration
 from purejaxrrl.students.losses import Term, with_term
@@ -152,8 +151,7 @@ def has_two_rates(name: str) -> bool:
 def named(name: str) -> Entry:
     """The method of that name. Raises ValueError, with the nearest names, where there is none."""
     if name not in METHODS:
-        nearest = difflib.get_close_matches(name, METHODS, n=3, cutoff=0.3) or list(METHODS)
-        raise UserError(f"unknown method {name!r}; the nearest are {', '.join(nearest)}")
+        raise UserError(f"unknown method {name!r}; the nearest are {nearest(name, METHODS)}")
     return METHODS[name]
 
 

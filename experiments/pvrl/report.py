@@ -63,7 +63,9 @@ def _improvement(ours: np.ndarray, theirs: np.ndarray) -> str:
 
 
 def _subsets(results: Results) -> dict[str, list[str]]:
-    """All games, and those on which the last search had the methods' rates and not, where these are others."""
+    """All games, where these are several, and those on which the last search had the methods' rates and not, where these are others."""
+    if len(results.games) == 1:
+        return {}
     seen = [game for game in results.games if game in searches.LAST_SEARCHED]
     rest = [game for game in results.games if game not in seen]
     subsets = {f"all {len(results.games)} games": results.games}
@@ -75,7 +77,7 @@ def _subsets(results: Results) -> dict[str, list[str]]:
 
 def _subsets_table(results: Results) -> str:
     subsets = _subsets(results)
-    if len(subsets) == 1:
+    if len(subsets) < 2:
         return ""
     places = [[results.games.index(game) for game in games] for games in subsets.values()]
     rows = [

@@ -382,10 +382,11 @@ def main() -> None:
         return
     with command_line.user_errors("the same command goes on with what is not finished"):
         searched = {name: getattr(config, name) for name in ("frames", "evaluation_steps")}
-        benchmark_pvrl.check_resumable(config.output, "tune_pvrl", searched)
+        about = {"program": "tune_pvrl", "shared": searched}
+        run_folder.check_resumable(config.output, about, unknown=set())
         games = dict.fromkeys([*config.games, *config.second_games, *config.rule_games])
         benchmark_pvrl.check_games(config.trained(games, (*config.methods, *config.searched_rules)))
-        with benchmark_pvrl.results_folder(config.output, "tune_pvrl", searched, resume=True):
+        with experiment.results_folder(config.output, about, resume=True):
             text = report(config, search(config))
         run_folder.write_text(Path(config.output) / "tuning.md", text + "\n")
     print(f"\nmean score of the last {config.last} evaluations, games and seeds\n\n{text}")

@@ -5,7 +5,6 @@ true last observation and a time limit, which pgx's games do not have. Seaquest 
 """
 
 import dataclasses
-import difflib
 import functools
 import importlib
 from typing import Any
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from purejaxrrl.environments import base, minatar_seaquest, options
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, nearest
 
 _PGXS = {
     "asterix": "MinAtarAsterix",
@@ -85,8 +84,7 @@ class MinAtar:
     @base.as_written  # also what pgx makes when it is imported
     def __init__(self, game: str, **settings: Any):
         if game not in GAMES:
-            nearest = difflib.get_close_matches(game, GAMES, n=2, cutoff=0.3) or GAMES
-            raise UserError(f"unknown MinAtar game {game!r}; the nearest are {', '.join(nearest)}")
+            raise UserError(f"unknown MinAtar game {game!r}; the nearest are {nearest(game, GAMES)}")
         self.settings = Settings(**settings)
         self.name = f"minatar/{game}"
         self.default_params = EnvParams()

@@ -5,14 +5,13 @@ They are the fields of a frozen dataclass, the class' `settings_type`, which che
 
 import contextlib
 import dataclasses
-import difflib
 import typing
 from collections.abc import Collection
 from typing import Any
 
 import pydantic
 
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, nearest
 
 
 def non_default(settings: Any) -> dict[str, Any]:
@@ -31,8 +30,7 @@ def check_names(environment: str, settings_type: type, names: Collection[str]) -
     known = [field.name for field in dataclasses.fields(settings_type)]
     for name in names:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known
-            raise UserError(f"{environment} has no option {name!r}; the nearest are {', '.join(nearest)}")
+            raise UserError(f"{environment} has no option {name!r}; the nearest are {nearest(name, known)}")
 
 
 def check_no_text(environment: str, settings_type: type, values: dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ Any flax module with a field `num_actions` can be registered, and is then descri
 """
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +23,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, nearest
 from purejaxrrl.networks.heads import Head
 from purejaxrrl.networks.layers import NOISE
 from purejaxrrl.networks.torsos import MLP, MinAtarCNN, NatureCNN
@@ -97,8 +96,7 @@ class Description:
 
     def __post_init__(self):
         if self.name not in _NETWORKS:
-            nearest = difflib.get_close_matches(self.name, names(), n=2, cutoff=0.3) or names()
-            raise UserError(f"unknown network {self.name!r}; the nearest are {', '.join(nearest)}")
+            raise UserError(f"unknown network {self.name!r}; the nearest are {nearest(self.name, names())}")
         module = _NETWORKS[self.name]
         known = _fields(module) - {"num_actions"}
         unknown = sorted(set(dict(self.options)) - known)

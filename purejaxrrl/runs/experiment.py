@@ -1,8 +1,9 @@
 """What a program that trains students from a teacher is made of: its options, and everything that they name, checked and loaded."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -394,6 +395,23 @@ def open_folder(options: Any, identity: dict[str, Any], labels: Sequence[str] = 
         print(f"the earlier run in {folder.path} is now in {folder.moved_to}")
     follow(options, folder, labels)
     return folder
+
+
+@contextlib.contextmanager
+def results_folder(path: str | os.PathLike, about: dict[str, Any], resume: bool = False) -> Iterator[Path]:
+    """A folder of results of several runs, this program's alone meanwhile; earlier ones there are moved aside, or kept to `resume`.
+
+    about: what they are results of, compared with what is there, as are code and versions.
+
+    Raises run_folder.RunError where it holds something else, or `resume` finds other results.
+    """
+    lock, moved = run_folder.claim(path, identity.with_code(about), resume)
+    if moved:
+        print(f"the earlier results in {path} are now in {moved}")
+    try:
+        yield Path(path)
+    finally:
+        lock.release()
 
 
 def follow(options: Any, folder: run_folder.RunFolder, labels: Sequence[str] = ("seed",)) -> None:

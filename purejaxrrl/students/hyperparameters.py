@@ -10,7 +10,6 @@ program, and settings that need programs of their own do not stack.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
@@ -20,7 +19,7 @@ import numpy as np
 import pydantic
 from pydantic.fields import FieldInfo
 
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, nearest
 from purejaxrrl.files import validation
 
 PHASES = "both", "offline", "online"
@@ -230,9 +229,7 @@ def _check_choices(settings: Any) -> None:
     for name, info in type(settings).__pydantic_fields__.items():
         choices, value = info.json_schema_extra["choices"], getattr(settings, name)
         if choices and value not in choices:
-            nearest = difflib.get_close_matches(value, choices, n=2, cutoff=0.6)
-            listed = f"the nearest are {', '.join(nearest)}" if nearest else f"there are {', '.join(choices)}"
-            raise UserError(f"unknown {name.replace('_', ' ')} {value!r}; {listed}")
+            raise UserError(f"unknown {name.replace('_', ' ')} {value!r}; the nearest are {nearest(value, choices)}")
 
 
 def _check_single_precision(settings: Any) -> None:
@@ -260,8 +257,7 @@ def _in_one_line(error: pydantic.ValidationError, cls: type) -> str:
     first = error.errors()[0]
     if first["type"] == "unexpected_keyword_argument":
         name = str(first["loc"][0])
-        nearest = difflib.get_close_matches(name, names(cls), n=2, cutoff=0.3) or names(cls)
-        return f"{cls.__name__} has no setting {name!r}; the nearest are {', '.join(nearest)}"
+        return f"{cls.__name__} has no setting {name!r}; the nearest are {nearest(name, names(cls))}"
     return validation.in_one_line(error)
 
 

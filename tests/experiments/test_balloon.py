@@ -68,7 +68,7 @@ def test_evaluations_of_students_of_the_same_name_are_apart_and_earlier_ones_are
         balloon.evaluate(balloon.Options(evaluate=agent, pictures=0))
     folders = {path.parent.name for path in tmp_path.glob("runs/balloon/*/summary.txt")}
     assert folders == {"qdagger-student-small", "qdagger-student-small.1", "from_nothing-student-small", "stay-small"}
-    assert capsys.readouterr().out.count("the earlier evaluation in") == 1
+    assert capsys.readouterr().out.count("the earlier results in") == 1
 
 
 def test_an_agent_that_is_none_is_refused_with_those_that_are():

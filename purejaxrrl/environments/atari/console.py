@@ -21,10 +21,10 @@ from purejaxrrl.environments.atari import (
     rom,
     scripts,
 )
-from purejaxrrl.environments.atari.batching import over_lanes
 from purejaxrrl.environments.atari.engines import DRAW_ALL
 from purejaxrrl.environments.atari.games import GAMES, GameSpec, rules
 from purejaxrrl.environments.atari.scripts import Op, Script
+from purejaxrrl.environments.batching import over_lanes
 from purejaxrrl.errors import UserError
 
 _LOADING, _PLAYING = 0, 1
@@ -268,15 +268,8 @@ class Console:
 
     def rgb(self, state: ConsoleState) -> jax.Array:
         """uint8 [height, 160, 3]."""
-        return self._coloured(state, palettes.NTSC_RGB, palettes.PAL_RGB)
-
-    def gray(self, state: ConsoleState) -> jax.Array:
-        """uint8 [height, 160]."""
-        return self._coloured(state, palettes.NTSC_GRAY, palettes.PAL_GRAY)
-
-    def _coloured(self, state: ConsoleState, ntsc: np.ndarray, pal: np.ndarray) -> jax.Array:
         is_pal = jnp.asarray(self._tables.hardware.screen.colour_loss)[state.game]
-        return jnp.where(is_pal, jnp.asarray(pal), jnp.asarray(ntsc))[self.screen(state)]
+        return jnp.where(is_pal, jnp.asarray(palettes.PAL_RGB), jnp.asarray(palettes.NTSC_RGB))[self.screen(state)]
 
     def _frame(
         self,

@@ -19,12 +19,12 @@ from flax import struct
 
 from purejaxrrl.environments import base, options
 from purejaxrrl.environments.atari import capacity, frame_skip, preprocessing, start_cache, start_states
-from purejaxrrl.environments.atari.batching import over_lanes
 from purejaxrrl.environments.atari.console import Console, ConsoleState
 from purejaxrrl.environments.atari.games import GAMES
 from purejaxrrl.environments.atari.observation import Viewer
 from purejaxrrl.environments.atari.rom import check_name
 from purejaxrrl.environments.atari.start_states import STACK
+from purejaxrrl.environments.batching import over_lanes
 from purejaxrrl.errors import UserError
 
 NUM_ALE_ACTIONS = 18

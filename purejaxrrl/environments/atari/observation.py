@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrrl.environments.atari import engines, palettes, picture, preprocessing, rom
-from purejaxrrl.environments.atari.batching import over_lanes
 from purejaxrrl.environments.atari.console import ConsoleState
 from purejaxrrl.environments.atari.raster import Canvas
+from purejaxrrl.environments.batching import over_lanes
 
 
 @dataclasses.dataclass(frozen=True)

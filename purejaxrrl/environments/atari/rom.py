@@ -7,14 +7,13 @@ bank-switching schemes (`src/ale/emucore/Cart.cxx`), for the ROMs that ale-py 0.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import importlib.resources
 import importlib.util
 import json
 
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, nearest
 
 _SUPERCHIP = frozenset({"darkchambers", "elevator_action", "klax"})
 _SLICED = frozenset({"jamesbond", "montezuma_revenge", "tutankham"})
@@ -96,8 +95,7 @@ def check_name(name: str, known: tuple[str, ...]) -> None:
     if name in UNSUPPORTED:
         raise UserError(f"the Atari game {name!r} is not supported: {UNSUPPORTED[name]}")
     if name not in known:
-        near = difflib.get_close_matches(name, known, cutoff=0.3) or known
-        raise UserError(f"unknown Atari game {name!r}; did you mean one of {', '.join(near)}?")
+        raise UserError(f"unknown Atari game {name!r}; the nearest are {nearest(name, known)}")
 
 
 def _scheme(name: str, size: int) -> str:

@@ -16,7 +16,6 @@ import numpy as np
 from flax import struct
 
 from purejaxrrl.environments import base, options
-from purejaxrrl.environments.atari.batching import over_lanes
 from purejaxrrl.environments.balloon import assets, dynamics, features, start, sun, wind, wind_belief, wind_noise
 from purejaxrrl.environments.balloon.constants import (
     DOWN,
@@ -32,6 +31,7 @@ from purejaxrrl.environments.balloon.safety import SUNRISE_HYSTERESIS
 from purejaxrrl.environments.balloon.vehicle import Conditions, Vehicle, light_at
 from purejaxrrl.environments.balloon.wind import Wind
 from purejaxrrl.environments.balloon.wind_belief import WindBelief
+from purejaxrrl.environments.batching import over_lanes
 from purejaxrrl.errors import UserError
 
 FIRST_TRAINING_SEED = 10_000

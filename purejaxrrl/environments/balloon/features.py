@@ -9,7 +9,6 @@ A feature function of one's own is registered by name, and is then an option of 
     purejaxrrl.make("balloon", features="heading")
 """
 
-import difflib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,7 +27,7 @@ from purejaxrrl.environments.balloon.constants import (
 )
 from purejaxrrl.environments.balloon.vehicle import Conditions, Vehicle, pressure_ratio
 from purejaxrrl.environments.balloon.wind_belief import WindBelief
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, nearest
 
 AMBIENT, LEVELS = 16, 181
 PERCIATELLI_SIZE = AMBIENT + 3 * (2 * LEVELS - 1)
@@ -86,9 +85,8 @@ def register(name: str, size: int, low: float = -np.inf, high: float = np.inf) -
 def named(name: str) -> Features:
     """Raises ValueError, with those that there are, where none has that name."""
     if name not in _FEATURES:
-        nearest = difflib.get_close_matches(name, _FEATURES, n=2, cutoff=0.3) or _FEATURES
         raise UserError(
-            f"no features are called {name!r}; there are {', '.join(nearest)}; register yours with features.register"
+            f"no features are called {name!r}; the nearest are {nearest(name, _FEATURES)}; register yours with features.register"
         )
     return _FEATURES[name]
 

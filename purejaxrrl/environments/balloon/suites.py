@@ -5,7 +5,6 @@ one seed to another scores differ far more than from one agent to another.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from purejaxrrl.environments.balloon import environment
 from purejaxrrl.environments.balloon.agents import Agent, greedy
 from purejaxrrl.environments.balloon.constants import BATTERY_CAPACITY, FLYING, STEPS_OF_EPISODE
 from purejaxrrl.environments.balloon.environment import Balloon
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, nearest
 from purejaxrrl.evaluation import statistics
 
 SUITES = {"micro": 1, "tiny": 10, "small": 100, "medium": 1000, "big": 10_000}
@@ -65,8 +64,7 @@ class Scores:
 def seeds_of(suite: str) -> np.ndarray:
     """The suite's seeds. Raises ValueError, with the nearest names, where there is none of that name."""
     if suite not in SUITES:
-        nearest = difflib.get_close_matches(suite, SUITES, n=2, cutoff=0.3) or SUITES
-        raise UserError(f"unknown suite {suite!r}; the nearest are {', '.join(nearest)}")
+        raise UserError(f"unknown suite {suite!r}; the nearest are {nearest(suite, SUITES)}")
     return np.arange(SUITES[suite])
 
 

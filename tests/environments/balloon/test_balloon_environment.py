@@ -180,7 +180,7 @@ def test_the_reward(kilometres, command, watts, battery, expected):
 
 
 def test_settings_are_checked():
-    with pytest.raises(ValueError, match="no features are called 'perciateli'; there are perciatelli"):
+    with pytest.raises(ValueError, match="no features are called 'perciateli'; the nearest are perciatelli"):
         environment.Settings(features="perciateli")
     with pytest.raises(ValueError, match="wind_belief is 'exact'; it must be one of cholesky, updated_inverse"):
         environment.Settings(wind_belief="exact")

@@ -16,6 +16,7 @@ import results as written
 
 from purejaxrrl import environments, teachers
 from purejaxrrl.replay import space
+from purejaxrrl.runs import experiment
 from purejaxrrl.students import presets, qdagger
 from purejaxrrl.students.hyperparameters import hyperparameter
 from purejaxrrl.students.losses import term
@@ -76,7 +77,7 @@ def metrics(folder):
     ],
 )
 def test_what_is_wrong_is_found_before_earlier_results_are_moved(options, message, monkeypatch, capsys, tmp_path):
-    with benchmark_pvrl.results_folder("out", "benchmark_pvrl", {}, resume=False):
+    with experiment.results_folder("out", {"program": "benchmark_pvrl", "shared": {}}):
         pass
     monkeypatch.setattr(space, "available_bytes", lambda devices=1: 3 * 10**7)
     monkeypatch.setattr(benchmark_pvrl, "train_all", None)  # it must not come to that

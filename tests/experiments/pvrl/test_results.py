@@ -104,6 +104,12 @@ def test_a_program_some_of_whose_runs_another_finished_does_not_go_on(folder):
     assert written.begun(folder, "asterix", 5) == [(list(METHODS), [0, 1, 2])]
 
 
+def test_one_game_is_no_average_of_games(folder):
+    text = report.markdown(written.load(folder, ["asterix"]))
+    assert "| QDAGGER minus | asterix | all, the last three |" in text and "all 1 games" not in text
+    assert "| QDAGGER minus | asterix | breakout | all 2 games |" in report.markdown(written.load(folder))
+
+
 def test_what_results_say_of_their_teacher_is_what_a_resumed_comparison_takes(folder):
     scores = {"sha256": "t", "score": 9.0, "random_score": 1.0, "evaluation_episodes": 7}
     assert written.scored_teacher(folder, "asterix", 7) == scores

@@ -11,8 +11,8 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec
 
 from purejaxrrl.environments import base
-from purejaxrrl.environments.atari.batching import over_lanes
 from purejaxrrl.environments.atari.console import Console
+from purejaxrrl.environments.batching import over_lanes
 
 
 def _collatz(state: dict[str, jax.Array], least: jax.Array) -> dict[str, jax.Array]:
