@@ -12,14 +12,11 @@ On Atari other defaults hold, Dopamine's, with half of its replay memory (500,00
 """
 
 import dataclasses
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import jax
 
-import purejaxrrl
 from purejaxrrl import environments, replay, streams, teachers
 from purejaxrrl.environments.base import Environment
 from purejaxrrl.errors import UserError
@@ -108,18 +105,15 @@ def bytes_kept(options: Options, program: qdagger.Program) -> int:
 
 def save_teacher(path: Path, options: Options, program: qdagger.Program, state: qdagger.State) -> None:
     """Writes the first run as a teacher, and before that the end of its replay beside it: where the teacher is, both are."""
-    params, limit = jax.tree.map(lambda leaf: leaf[0], state.learner.params), program.settings.evaluation_limit
-    experiment.say_scoring("the teacher", options.card_episodes, limit)
-    teacher = teachers.graduate(
-        streams.root(options.seed, Purpose.CARD), program.student.network, params, program.evaluation_environment,
-        program.env_params, epsilon=program.settings.evaluation_epsilon, episodes=options.card_episodes, limit=limit,
-        frames=options.frames, algorithm=ALGORITHMS.get(program.settings.head, program.settings.head), seed=options.seed, version=purejaxrrl.__version__,
-        command=shlex.join(["python", *sys.argv]),
-        training=teachers.preprocessing.described(program.environment, reward_clip=program.settings.reward_clip),
+    settings = program.settings
+    teacher = experiment.graduate(
+        options, "the teacher", program.student.network, state.learner.params, program.environment, program.env_params,
+        reward_clip=settings.reward_clip, limit=settings.evaluation_limit, epsilon=settings.evaluation_epsilon, frames=options.frames,
+        algorithm=ALGORITHMS.get(settings.head, settings.head),
     )  # fmt: skip
     if options.keep_replay:
         agent_steps = options.frames // environments.frames_per_step(program.environment)
-        num_rows = agent_steps // program.settings.num_environments
+        num_rows = agent_steps // settings.num_environments
         data = datasets.from_replay(
             program.memory, state.ring, num_rows, options.keep_replay, teacher, program.environment, run=0
         )

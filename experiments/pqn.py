@@ -10,8 +10,6 @@ teacher's parameters, for example in its game with sticky actions.
 """
 
 import functools
-import shlex
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-import purejaxrrl
-from purejaxrrl import environments, functions, networks, streams, teachers
+from purejaxrrl import environments, functions, networks, teachers
 from purejaxrrl.environments.base import Environment, check_discrete
 from purejaxrrl.errors import UserError
 from purejaxrrl.evaluation import playing
@@ -460,14 +457,10 @@ def save_teacher(
     """Scores the first run and writes it as a teacher, whose frames are also those of the one that it began as."""
     before = start.card.frames if start else 0
     iteration_frames = program.settings.iteration_steps * environments.frames_per_step(program.environment)
-    experiment.say_scoring("the teacher", options.card_episodes, options.evaluation_limit)
-    teacher = teachers.graduate(
-        streams.root(options.seed, Purpose.CARD), program.network, jax.tree.map(lambda leaf: leaf[0], state.params),
-        program.environment, program.env_params, epsilon=options.card_epsilon,
-        episodes=options.card_episodes, limit=options.evaluation_limit, frames=before + program.iterations * iteration_frames,
-        algorithm="PQN", seed=options.seed,
-        version=purejaxrrl.__version__, command=shlex.join(["python", *sys.argv]),
-        training=teachers.preprocessing.described(program.environment, reward_clip=program.settings.reward_clip),
+    teacher = experiment.graduate(
+        options, "the teacher", program.network, state.params, program.environment, program.env_params,
+        reward_clip=program.settings.reward_clip, limit=options.evaluation_limit, epsilon=options.card_epsilon,
+        frames=before + program.iterations * iteration_frames, algorithm="PQN",
     )  # fmt: skip
     teachers.save(path, teacher)
     return teacher.card

@@ -17,16 +17,12 @@ On Atari other defaults hold, for students that see pixels: one a CPU core, from
 """
 
 import functools
-import shlex
 import sys
 import time
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-
-import purejaxrrl
 from purejaxrrl import environments, streams, teachers
 from purejaxrrl.runs import command_line, compilations, devices, experiment, identity, plotting, run_folder, training
 from purejaxrrl.runs.progress import clock, counted
@@ -138,14 +134,10 @@ def save_student(
     if not parts.program.student.network:
         return []
     environment, settings = parts.environment, parts.program.settings
-    experiment.say_scoring("the student", options.card_episodes, settings.evaluation_limit)
-    student = teachers.graduate(
-        streams.root(options.seed, Purpose.CARD), parts.program.student.network,
-        jax.tree.map(lambda leaf: leaf[0], state.learner.params), environment, environment.default_params,
-        epsilon=settings.evaluation_epsilon, episodes=options.card_episodes, limit=settings.evaluation_limit,
-        frames=frames_of(parts), algorithm="QDagger",
-        seed=options.seed, version=purejaxrrl.__version__, command=shlex.join(["python", *sys.argv]),
-        training=teachers.preprocessing.described(environment, reward_clip=settings.reward_clip),
+    student = experiment.graduate(
+        options, "the student", parts.program.student.network, state.learner.params, environment, environment.default_params,
+        reward_clip=settings.reward_clip, limit=settings.evaluation_limit, epsilon=settings.evaluation_epsilon, frames=frames_of(parts),
+        algorithm="QDagger",
     )  # fmt: skip
     teachers.save(folder.path / "student", student)
     key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())

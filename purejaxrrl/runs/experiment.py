@@ -3,12 +3,16 @@
 import contextlib
 import dataclasses
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 import purejaxrrl
-from purejaxrrl import environments, replay, streams, teachers
+from purejaxrrl import environments, networks, replay, streams, teachers
 from purejaxrrl.environments.base import Environment, options_of
 from purejaxrrl.errors import UserError
 from purejaxrrl.evaluation import playing
@@ -208,6 +212,44 @@ def fitted(
     teacher = teachers.scored_anew(key, teacher, environment, epsilon=epsilon, episodes=episodes, limit=limit)
     teachers.check_fits(teacher, environment)
     return teacher
+
+
+def graduate(
+    options: Any,
+    who: str,
+    network: networks.Description,
+    params: Any,
+    environment: Environment,
+    env_params: Any,
+    *,
+    reward_clip: float,
+    limit: int,
+    **about: Any,
+) -> teachers.Teacher:
+    """The first run's network as a teacher, scored in `options.card_episodes` episodes; its card has the command that makes it again.
+
+    Args:
+      who: it is, for what is printed.
+      params: of all runs, `[runs, ...]`.
+      environment: what it was trained in.
+      reward_clip: of its training; 0: none.
+      limit, **about: as for `teachers.graduate`: epsilon, frames, algorithm.
+    """
+    say_scoring(who, options.card_episodes, limit)
+    return teachers.graduate(
+        streams.root(options.seed, Purpose.CARD),
+        network,
+        jax.tree.map(lambda leaf: leaf[0], params),
+        environment,
+        env_params,
+        episodes=options.card_episodes,
+        limit=limit,
+        seed=options.seed,
+        version=purejaxrrl.__version__,
+        command=shlex.join(["python", *sys.argv]),
+        training=teachers.preprocessing.described(environment, reward_clip=reward_clip),
+        **about,
+    )
 
 
 def say_scoring(who: str, episodes: int, limit: int) -> None:
