@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import results as written
+import tables
 
 from purejaxrrl.errors import UserError
 from purejaxrrl.evaluation.statistics import interquartile_mean
@@ -117,14 +118,14 @@ def table(config: Config, population: Population, names: Sequence[str]) -> str:
         "95% interval of",
         *(f"{what}, {seeds} seeds" for seeds in config.seeds for what in ("IQM", "paired difference")),
     ]
-    lines = [titles, ["---"] * len(titles)]
+    rows = []
     for name, games in parts.items():
         cells = [name]
         for seeds in config.seeds:
             shares = covered(population.of(games), seeds, config.simulations, config.replications)
             cells += [f"{share:.1%}" for share in shares]
-        lines.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        rows.append(cells)
+    return tables.markdown(titles, rows)
 
 
 def main() -> None:

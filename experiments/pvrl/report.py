@@ -6,6 +6,7 @@ from typing import Any
 import methods
 import numpy as np
 import searches
+import tables
 from results import Results, label
 
 from purejaxrrl.environments import minatar
@@ -29,16 +30,12 @@ def _cell(scores: np.ndarray, statistic: Any = statistics.interquartile_mean) ->
     return f"{statistic(scores):.2f} ({low:.2f} to {high:.2f})"
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows))
-
-
 def _game_table(results: Results) -> str:
     rows = []
     for method in results.methods:
         cells = [_cell(results.game_scores(game, method)[:, -1:]) for game in results.games]
         rows.append([results.titles[method], *cells])
-    return _table(["method", *(label(results, game) for game in results.games)], rows)
+    return tables.markdown(["method", *(label(results, game) for game in results.games)], rows)
 
 
 def _aggregate_table(results: Results) -> str:
@@ -54,7 +51,7 @@ def _aggregate_table(results: Results) -> str:
             cells.append("" if method == "qdagger" else _improvement(results.scores("qdagger")[..., -1], final))
         rows.append([results.titles[method], *cells])
     titles = ["all games", "IQM", "median", "mean", "optimality gap", "games above the teacher"]
-    return _table([*titles, *["P(QDagger is better)"] * has_qdagger], rows)
+    return tables.markdown([*titles, *["P(QDagger is better)"] * has_qdagger], rows)
 
 
 def _improvement(ours: np.ndarray, theirs: np.ndarray) -> str:
@@ -84,7 +81,7 @@ def _subsets_table(results: Results) -> str:
         [results.titles[method], *(_cell(results.scores(method)[:, place, -1]) for place in places)]
         for method in results.methods
     ]
-    return _table(["IQM", *subsets], rows)
+    return tables.markdown(["IQM", *subsets], rows)
 
 
 def _difference(results: Results, method: str, other: str, games: Sequence[str], evaluations: int = 1) -> str:
@@ -103,7 +100,7 @@ def _differences_table(results: Results, reference: str) -> str:
         cells = [_difference(results, reference, method, games) for games in columns.values()]
         cells += [_difference(results, reference, method, results.games, number) for number in longer.values()]
         rows.append([results.titles[method], *cells])
-    return _table([f"{results.titles[reference]} minus", *columns, *longer], rows)
+    return tables.markdown([f"{results.titles[reference]} minus", *columns, *longer], rows)
 
 
 def _primary(results: Results) -> str:
@@ -137,7 +134,7 @@ def _course_table(results: Results) -> str:
         cells += [f"{statistics.interquartile_mean(scores):.2f}" for scores in np.moveaxis(online, -1, 0)]
         rows.append([results.titles[method], *cells, _cell(online[..., -_LAST:].mean(-1))])
     steps = [f"{steps:,.0f}" for steps in results.agent_steps]
-    return _table(["IQM, all games, after agent steps", "0, offline", *steps, "mean of the last three"], rows)
+    return tables.markdown(["IQM, all games, after agent steps", "0, offline", *steps, "mean of the last three"], rows)
 
 
 def _weaning_table(results: Results) -> str:
@@ -149,7 +146,7 @@ def _weaning_table(results: Results) -> str:
         if any(zero.any() for zero in zeros) and not all(zero.all() for zero in zeros):
             rows.append([results.titles[method], *(_weaned(zero, results.agent_steps) for zero in zeros)])
     titles = ["lambda first 0 after agent steps, median", *(label(results, game) for game in results.games)]
-    return _table(titles, rows) if rows else ""
+    return tables.markdown(titles, rows) if rows else ""
 
 
 def _weaned(zero: np.ndarray, agent_steps: np.ndarray) -> str:

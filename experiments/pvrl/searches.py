@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+import tables
+
 from purejaxrrl.environments import minatar
 
 LAST_SEARCHED = "asterix", "breakout", "freeway", "seaquest"
@@ -44,8 +46,8 @@ EARLIER = (
 def table(found: Sequence[Search]) -> str:
     """Markdown: a row a search, a column a game."""
     games = list(dict.fromkeys([*minatar.GAMES, *(game for search in found for game in search.games)]))
-    lines = [["what was looked at", "methods", "seeds", "commit", *games], ["---"] * (4 + len(games))]
+    rows = []
     for search in found:
         saw = ["saw it" if game in search.games else "" for game in games]
-        lines.append([search.what, search.methods, search.seeds, search.where, *saw])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        rows.append([search.what, search.methods, search.seeds, search.where, *saw])
+    return tables.markdown(["what was looked at", "methods", "seeds", "commit", *games], rows)

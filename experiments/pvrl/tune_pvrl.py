@@ -23,6 +23,7 @@ import numpy as np
 import results as written
 import searches
 import suites
+import tables
 
 from purejaxrrl.environments import minatar
 from purejaxrrl.errors import UserError
@@ -343,25 +344,25 @@ def runs_of(config: Config) -> int:
 
 def table(stage: Stage) -> str:
     """Markdown: the mean over games, seeds and last evaluations of the score, a row a trial, the best of a method marked."""
-    lines = [["method", "with", "score", *stage.games], ["---"] * (3 + len(stage.games))]
+    rows = []
     for method, scores in stage.scores.items():
         mark = " (best, at the grid's end)" if method in stage.unbounded else " (best)"
         for trial, by_game in scores.items():
             score = f"{by_game.mean():.2f}" + mark * (trial == best(scores))
-            lines.append([methods.named(method).title, described(trial), score, *(f"{one:.2f}" for one in by_game)])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+            rows.append([methods.named(method).title, described(trial), score, *(f"{one:.2f}" for one in by_game)])
+    return tables.markdown(["method", "with", "score", *stage.games], rows)
 
 
 def frozen(stages: Sequence[Stage]) -> str:
     """Markdown: every setting that was found, and what the method has; those that differ are to be written there."""
-    lines = [["method", "setting", "has", "found"], ["---"] * 4]
+    rows = []
     for method, trial in (stages[-1].settings if stages else {}).items():
         for name, value in trial:
             if name == "learning_rate" and not methods.has_two_rates(method):
                 continue
             has = methods.setting(method, name)
-            lines.append([method, name, plain(has), plain(value) + " (other)" * (has != value)])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+            rows.append([method, name, plain(has), plain(value) + " (other)" * (has != value)])
+    return tables.markdown(["method", "setting", "has", "found"], rows)
 
 
 def report(config: Config, stages: Sequence[Stage]) -> str:
