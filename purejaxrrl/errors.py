@@ -11,6 +11,11 @@ class UserError(ValueError):
     """
 
 
+def in_line(name: str) -> str:
+    """A name that a file has, as part of a line: what cannot be printed is escaped."""
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known names that are most like one that is none, three at most, for a message; all where none is alike."""
     known = list(known)

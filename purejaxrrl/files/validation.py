@@ -8,7 +8,7 @@ import pydantic
 import pydantic.dataclasses
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from purejaxrrl.errors import UserError
+from purejaxrrl.errors import UserError, in_line
 from purejaxrrl.files import documents
 
 Class = TypeVar("Class")
@@ -76,7 +76,7 @@ def in_one_line(error: pydantic.ValidationError) -> str:
     """The first fault, its place and value, and how many more there are."""
     faults = error.errors(include_url=False)
     first = faults[0]
-    place = ".".join(map(str, first["loc"]))
+    place = in_line(".".join(map(str, first["loc"])))
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     if first["type"] in ("missing", "missing_argument"):
         return f"{place} is missing{more}"

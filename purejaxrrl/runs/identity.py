@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import purejaxrrl
 from purejaxrrl import teachers
+from purejaxrrl.errors import in_line
 from purejaxrrl.files import documents
 
 _LIBRARIES = "jax", "jaxlib", "flax", "optax"
@@ -38,7 +39,7 @@ class Difference(NamedTuple):
     now: Any
 
     def __str__(self) -> str:
-        return f"{self.name} {self.before!r} there, {self.now!r} now"
+        return f"{in_line(self.name)} {self.before!r} there, {self.now!r} now"
 
 
 def of_run(

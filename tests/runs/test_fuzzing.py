@@ -142,36 +142,45 @@ def test_a_data_sets_description(folders, teacher, dataset, data):
 @MANY
 @given(data=st.data())
 @pytest.mark.parametrize("kind", ["teacher", "data"])
-def test_bytes_of_a_description(folders, teacher, kind, data):
+def test_bytes_of_a_description(folders, teacher, dataset, kind, data):
     text = data.draw(damaged((folders / kind / "about.json").read_bytes()))
     place = folders / kind
-    load = {"teacher": lambda: teachers.load(place), "data": lambda: datasets.load(place, teacher)}[kind]
-    refused_or_same(lambda: with_about(place, text, load), lambda found: True)
+    load, saved = {
+        "teacher": (lambda: teachers.load(place).params, teacher.params),
+        "data": (lambda: datasets.load(place, teacher).ring, dataset.ring),
+    }[kind]
+    refused_or_same(lambda: with_about(place, text, load), lambda found: same_arrays(found, saved))
 
 
 @MANY
 @given(data=st.data())
-def test_bytes_of_an_archive(folders, data, tmp_path_factory):
+def test_bytes_of_an_archive(folders, teacher, dataset, data, tmp_path_factory):
     content = data.draw(damaged((folders / "packed.zip").read_bytes()))
-    unpacked(content, tmp_path_factory)
+    unpacked(content, teacher, dataset, tmp_path_factory)
 
 
 @MANY
 @given(data=st.data())
-def test_an_archives_manifest(folders, data, tmp_path_factory):
+def test_an_archives_manifest(folders, teacher, dataset, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("archive")
     with zipfile.ZipFile(folders / "packed.zip") as packed, zipfile.ZipFile(folder / "changed.zip", "w") as made:
         manifest = documents.parse(packed.read("manifest.json"), "")[0]
         for name in packed.namelist():
             text = rewritten(data.draw(changed(manifest))) if name == "manifest.json" else packed.read(name)
             made.writestr(name, text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
-    unpacked((folder / "changed.zip").read_bytes(), tmp_path_factory)
+    unpacked((folder / "changed.zip").read_bytes(), teacher, dataset, tmp_path_factory)
 
 
-def unpacked(content, tmp_path_factory):
+def unpacked(content, teacher, dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unpacked")
     (folder / "some.zip").write_bytes(content)
-    refused_or_same(lambda: archive.unpack(folder / "some.zip", folder / "out"), lambda _: True)
+
+    def is_whole(_):
+        found = teachers.load(folder / "out" / "teacher")
+        data = datasets.load(folder / "out" / "teacher_data", found)
+        return same_arrays(found.params, teacher.params) and same_arrays(data.ring, dataset.ring)
+
+    refused_or_same(lambda: archive.unpack(folder / "some.zip", folder / "out"), is_whole)
     assert {place.name for place in folder.iterdir()} <= {"some.zip", "out"}
     shutil.rmtree(folder)
 

@@ -57,6 +57,10 @@ def test_what_is_the_same_does_not_differ():
     assert identity.differences({"flag": None}, {})
 
 
+def test_a_name_with_a_newline_is_told_in_one_line():
+    assert identity.listed(identity.differences({"wi\nde": 1}, {})) == "wi\\nde 1 there, nothing now"
+
+
 def test_a_method_more_is_named_by_its_settings():
     found = identity.differences({"methods": {}}, OF_METHODS)
     assert len(found) == 7 and found[1].name == "methods.qdagger.learning_rate"
