@@ -41,7 +41,7 @@ class Options:
     )
     environment_options: str = option("", "options that the environment is made with, as name=value,name=value")
     output: str = option("", f"folder to write to; {experiment.OUTPUT_HELP}")
-    resume: bool = option(False, "continue the run in --output")
+    resume: bool = option(False, experiment.RESUME_HELP)
     tensorboard: bool = option(False, experiment.TENSORBOARD_HELP)
     seed: int = option(0, "seed of the first run; further runs have the numbers after it", minimum=0)
     seeds: int = option(

@@ -44,7 +44,7 @@ class Options:
         "folder of a teacher of the same network, with whose parameters all runs begin (a low --epsilon-start spares what they can); empty: they begin with random ones",
     )
     output: str = option("", f"folder to write to; {experiment.OUTPUT_HELP}")
-    resume: bool = option(False, "continue the run in --output")
+    resume: bool = option(False, experiment.RESUME_HELP)
     tensorboard: bool = option(False, experiment.TENSORBOARD_HELP)
     seed: int = option(0, "seed of the first run; further runs have the numbers after it", minimum=0)
     seeds: int = option(

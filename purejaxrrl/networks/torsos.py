@@ -107,7 +107,8 @@ class NatureCNN(nn.Module):
     def check_observation_shape(shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or min(shape[:2]) < 36:
             raise UserError(
-                f"network 'nature_cnn' takes images [height, width, channels] of at least 36 x 36 pixels, not {shape}"
+                f"network 'nature_cnn' takes images [height, width, channels] of at least 36 x 36 pixels, not {shape}; "
+                "minatar_cnn and mlp take smaller ones"
             )
 
     @nn.compact

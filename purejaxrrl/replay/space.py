@@ -54,12 +54,12 @@ def check_space(
         f"a ring of {memory.capacity:,} transitions takes"
     )  # fmt: skip
     least = (memory.max_n_step + memory.codec.history + 1) * row
-    remedy = f"take a capacity of at most {largest}" if largest >= least else "no ring fits"
-    if rings > 1:
-        fit = fitting(memory, beside // rings, available, devices)
-        remedy += f", or train at most {fit} side by side" if fit else ""
+    remedies = [f"take a capacity of at most {largest}"] if largest >= least else []
+    if rings > 1 and (fit := fitting(memory, beside // rings, available, devices)):
+        remedies.append(f"train at most {fit} side by side")
     raise UserError(
-        f"{several} {asked:,} bytes ({transition:,} each) beside {beside:,} of other data, and {available:,} are available; {remedy}"
+        f"{several} {asked:,} bytes ({transition:,} a transition) beside {beside:,} of other data, and {available:,} are available; "
+        f"{', or '.join(remedies) or 'no ring fits'}"
     )
 
 

@@ -154,14 +154,15 @@ def given(name: str, default: str) -> str:
 
 
 def _as_flags(message: str, fields: Collection[str]) -> str:
-    """The message with fields called as the flags that they are."""
+    """The message with fields called as the flags that they are; what is quoted, or part of a path, is left as it is."""
 
     def named(found: re.Match) -> str:
         name = found[0]
-        is_at_fault = message.startswith((f"{name} is", f"{name}."))  # "rates.0 is nan" is about the first of a list
+        # "rates.0 is nan" is about the first of a list
+        is_at_fault = found.start() == 0 and message.startswith((f"{name} is", f"{name}."))
         return _flag(name) if name in fields and ("_" in name or is_at_fault) else name
 
-    return re.sub(r"\w+", named, message)
+    return re.sub(r"(?<!\w)'[^']*'|(?<![\w/])\w+(?![\w/])", named, message)
 
 
 def _flag(name: str) -> str:

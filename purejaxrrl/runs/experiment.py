@@ -32,6 +32,7 @@ MOST_SEEDS = 10_000
 COLLECTED = 100_000
 """Transitions of a teacher's data where no number is asked for."""
 OUTPUT_HELP = "an earlier run there is moved aside; empty: runs/PROGRAM/ENVIRONMENT"
+RESUME_HELP = "continue the run in --output, or begin it where there is none"
 TENSORBOARD_HELP = "write every iteration's metrics for TensorBoard, too, into the folder tensorboard in --output"
 
 
@@ -67,7 +68,7 @@ class Options:
         0.01, "chance of a random action while the teacher's data are collected", minimum=0, maximum=1
     )
     output: str = option("", f"folder to write to; {OUTPUT_HELP}")
-    resume: bool = option(False, "continue the run in --output")
+    resume: bool = option(False, RESUME_HELP)
     tensorboard: bool = option(False, TENSORBOARD_HELP)
     seed: int = option(0, "seed of the first run; further runs have the numbers after it", minimum=0)
     seeds: int = option(4, "number of runs trained side by side, each with its own seed", minimum=1, maximum=MOST_SEEDS)

@@ -112,8 +112,9 @@ def differences(before: Any, now: Any) -> list[Difference]:
 
 
 def listed(found: Sequence[Difference]) -> str:
-    """Differences as part of a line; of another environment's run nothing else is to be said."""
-    found = [each for each in found if each.name == "environment"] or found
+    """Differences as part of a line; of another program's run, or another environment's, nothing else is to be said."""
+    for name in ("program", "environment"):
+        found = [each for each in found if each.name == name] or found
     more = f", and {len(found) - 5} more" if len(found) > 5 else ""
     return ", ".join(map(str, found[:5])) + more
 

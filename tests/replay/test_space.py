@@ -39,8 +39,12 @@ def test_the_error_names_the_bytes_and_a_capacity_that_fits(rings):
 def test_how_many_runs_fit():
     memory, of_one = pixels(1_000), 10**6
     each = of_one + space.size(jax.eval_shape(memory.init))
-    with pytest.raises(ValueError, match="or train at most 2 side by side"):
+    with pytest.raises(ValueError, match="a capacity of at most .*, or train at most 2 side by side"):
         replay.check_space(memory, 3, 3 * of_one, 3 * each - 1)
+    with pytest.raises(
+        ValueError, match="are available; train at most 1 side by side"
+    ):  # what is beside rings leaves no room for many
+        replay.check_space(memory, 30, 30 * of_one, each)
     replay.check_space(memory, 2, 2 * of_one, 3 * each - 1)
     assert [space.fitting(memory, of_one, available) for available in (each - 1, each, 3 * each)] == [0, 1, 3]
     fit = [space.fitting(memory, of_one, runs * each, devices=4) for runs in (3, 4, 7, 8, 10)]

@@ -21,6 +21,10 @@ class Options:
     teacher: str = option("", "its folder")
     limit: int = option(0, "agent steps", minimum=0)
 
+    def __post_init__(self):
+        if "{" in self.teacher:
+            raise UserError(f"teacher is {self.teacher!r}, not a/teacher/batch_size, and batch_size is the run's")
+
 
 @declare
 class Settings:
@@ -111,6 +115,10 @@ def test_an_empty_list_is_empty():
         (("--learning-rate", "-1"), "--learning-rate is -1.0; it must be greater than or equal to 0"),
         (("--limit", "-1"), "--limit is -1; it must be greater than or equal to 0"),
         (("--rounds", "33"), "--rounds is 33; it must be at most --batch-size, 32"),
+        (
+            ("--teacher", "a {teacher}/batch_size"),
+            "--teacher is 'a {teacher}/batch_size', not a/teacher/batch_size, and --batch-size is",
+        ),
         (("--weaning", "cosin"), "unknown weaning 'cosin'; the nearest are cosine"),
     ],
 )

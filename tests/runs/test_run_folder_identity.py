@@ -144,6 +144,11 @@ def test_without_git_there_is_no_commit(checkout, monkeypatch):
     assert identity.commit() is None
 
 
+def test_of_another_programs_run_nothing_else_is_said():
+    before, now = {"program": "dqn", "environment": "minatar/breakout"}, {"program": "pqn", "shared": {"frames": 2}}
+    assert identity.listed(identity.differences(before, now)) == "program 'dqn' there, 'pqn' now"
+
+
 def test_of_another_environments_run_nothing_else_is_said():
     before = {
         "environment": "minatar/breakout",
