@@ -73,7 +73,7 @@ def metrics(folder):
     [
         ({"network": "minatar_cn"}, "unknown network 'minatar_cn'"),
         ({"data_transitions": 401}, "--data-transitions is 401; it must be a multiple of the 8"),
-        ({"seeds": 10_000}, "or train at most"),
+        ({"seeds": 10_000}, "are available; train at most"),
     ],
 )
 def test_what_is_wrong_is_found_before_earlier_results_are_moved(options, message, monkeypatch, capsys, tmp_path):
