@@ -24,7 +24,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from purejaxrrl import environments, streams, teachers
-from purejaxrrl.runs import command_line, compilations, devices, experiment, identity, plotting, run_folder, training
+from purejaxrrl.runs import (
+    animation,
+    command_line,
+    compilations,
+    devices,
+    experiment,
+    identity,
+    plotting,
+    run_folder,
+    training,
+)
 from purejaxrrl.runs.progress import clock, counted
 from purejaxrrl.streams import Purpose
 from purejaxrrl.students import hyperparameters, presets, qdagger
@@ -141,10 +151,10 @@ def save_student(
     )  # fmt: skip
     teachers.save(folder.path / "student", student)
     key = streams.of_teacher(streams.root(options.seed, Purpose.PICTURE), student.fingerprint())
-    is_shown = plotting.animate(
+    is_shown = animation.animate(
         folder.path / "student.gif", key, environment, environment.default_params, student,
         note=f"lambda {last_lambda(folder.rows, options.seed):.2f}", epsilon=settings.evaluation_epsilon,
-        max_steps=settings.evaluation_limit or plotting.LONGEST_TAKE,
+        max_steps=settings.evaluation_limit or animation.LONGEST_TAKE,
     )  # fmt: skip
     if fault := teachers.not_above_random(student.card):
         print(f"the student is no teacher for the next run: its {fault}")

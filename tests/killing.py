@@ -5,6 +5,7 @@ starts threads (orbax) happens in forks only.
 """
 
 import ctypes
+import itertools
 import json
 import os
 import shutil
@@ -74,8 +75,14 @@ int fdatasync(int file) { if (last()) die(); return 0; }
 """
 
 
-def run(module: str, folder: Path, patience: float = 900) -> Any:
-    """Runs `module` as a program with the counting library; it prints as JSON what its scenarios found."""
+_SHARE = "SHARE_OF_OPERATIONS"
+
+
+def run(module: str, folder: Path, patience: float = 900, share: float = 1) -> Any:
+    """Runs `module` as a program with the counting library; it prints as JSON what its scenarios found.
+
+    They kill at all of their file operations, or at a share of them.
+    """
     if sys.platform != "linux":
         pytest.skip("file operations are counted with Linux's names for them")
     compiler = shutil.which("cc") or pytest.skip("no C compiler for the library that counts file operations")
@@ -84,7 +91,11 @@ def run(module: str, folder: Path, patience: float = 900) -> Any:
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-w", "-o", library, source, "-ldl"], check=True)
     tests = Path(__file__).parent
     paths = [str(tests.parent), str(tests), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment = os.environ | {
+        "LD_PRELOAD": str(library),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        _SHARE: str(share),
+    }
     done = subprocess.run(
         [sys.executable, module, folder], env=environment, capture_output=True, text=True, timeout=patience
     )
@@ -95,15 +106,23 @@ def run(module: str, folder: Path, patience: float = 900) -> Any:
 def at_every_operation(prepare: Callable[[], None], action: Callable[[], None], check: Callable[[], str]) -> list[str]:
     """For each file operation of `action`: what `check` returns after `prepare` and an `action` that was killed there.
 
-    All three run in forks of this process. The last entry is of an action that came to its end.
+    All three run in forks of this process. The last entry is of an action that came to its end. Where `run` was asked for a share
+    of the operations, the others are left out.
     """
-    found = []
-    while True:
+    found, share = [], float(os.environ.get(_SHARE, 1))
+    for operation in itertools.count(1):
+        if not _in_share(operation, share):
+            continue
         forked(prepare)
-        killed = _fork(action, kill_at=len(found) + 1) == signal.SIGKILL
+        killed = _fork(action, kill_at=operation) == signal.SIGKILL
         found.append(forked(check))
         if not killed:
             return found
+
+
+def _in_share(operation: int, share: float) -> bool:
+    """Of any few operations in a row about that share is: what is written often is an open, a write and a rename in turn."""
+    return operation * (5**0.5 - 1) / 2 % 1 < share
 
 
 MANY = 10**9

@@ -1,34 +1,21 @@
-"""Pictures of results: learning curves with their teacher, sweeps as curves and a heat map, and agents playing."""
+"""Figures of results: learning curves with their teacher, and sweeps as curves and a heat map."""
 
 import io
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import chex
-import jax
-import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
-from purejaxrrl.environments.atari import pictures
-from purejaxrrl.environments.atari.environment import Atari
-from purejaxrrl.environments.base import Environment, for_evaluation
 from purejaxrrl.evaluation import statistics
 from purejaxrrl.files import atomic
 from purejaxrrl.runs.drawing import Figure, colormaps
 from purejaxrrl.runs.progress import counted
-from purejaxrrl.teachers import Teacher
 
 _STUDENT, _OTHER, _TEACHER, _RANDOM, _LAMBDA = "#1f6fb4", "#3f8f5b", "#333333", "0.6", "#d9822b"
 _COEFFICIENT = "weaning coefficient λ"
-TAKES = 4
-"""Episodes of which an animation shows the best."""
-LONGEST_TAKE = 4_500
-"""Agent steps of it, five minutes of an Atari game."""
 _SHARE_OF_DRAWING = 0.02
 """Of the time of a run, at most."""
 
@@ -225,73 +212,3 @@ def _heat_map(
 def _thousands(value: float, _: int) -> str:
     """An axis label; what lies before 0 is the offline phase, which has no agent steps."""
     return f"{value / 1000:g}k" if value > 0 else "0" if value == 0 else ""
-
-
-def animate(
-    path: str | os.PathLike,
-    key: chex.PRNGKey,
-    environment: Environment,
-    params: Any,
-    player: Teacher,
-    max_pictures: int = 400,
-    milliseconds: int = 60,
-    note: str = "",
-    epsilon: float = 0.0,
-    max_steps: int = LONGEST_TAKE,
-) -> bool:
-    """Writes a GIF of an episode; consumes `key`.
-
-    Of an Atari game it is the television's picture of the best of `TAKES` episodes as they are scored, `epsilon`-greedy and of at most
-    `max_steps` agent steps, with the score and a `note` above, at the game's pace, or so many times that as leaves `max_pictures`. Otherwise
-    it is a greedy episode's first `max_pictures` steps.
-
-    Returns False, and writes nothing, where observations are neither of one Atari game nor boolean images `[height, width,
-    channels]`.
-    """
-    if isinstance(environment, Atari) and len(environment.games) == 1:
-        take = pictures.best_episode(key, for_evaluation(environment), player, TAKES, max_steps, epsilon, max_pictures)
-        pace = f"  x{take.every}" if take.every > 1 else ""
-        captions = [f"score {score:g}  {note}{pace}" for score in take.scores]
-        pictures.write_gif(
-            path, take.pictures, pictures.palette_of(environment.games[0]), 1, captions, environment.frames_per_step
-        )
-        return True
-    return _animate_grid(path, key, environment, params, player, max_pictures, milliseconds)
-
-
-def _animate_grid(
-    path: str | os.PathLike,
-    key: chex.PRNGKey,
-    environment: Environment,
-    params: Any,
-    player: Teacher,
-    max_steps: int,
-    milliseconds: int,
-) -> bool:
-    reset_key, play_key = jax.random.split(key)
-    observation, state = jax.jit(environment.reset)(reset_key, params)
-    if observation.ndim != 3 or observation.dtype != jnp.bool_:
-        return False
-
-    def step(carry, key):
-        observation, state, playing = carry
-        action = player.apply(player.params, observation[None])[0].argmax()
-        following, state, _, terminated, truncated, _ = environment.step(key, state, action, params)
-        return (following, state, playing & ~(terminated | truncated)), (observation, playing)
-
-    _, (frames, shown) = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys))(
-        (observation, state, jnp.bool_(True)), jax.random.split(play_key, max_steps)
-    )
-    images = [Image.fromarray(grid_image(frame)) for frame in np.asarray(frames)[np.asarray(shown)]]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
-    return True
-
-
-def grid_image(channels: np.ndarray, scale: int = 24) -> np.ndarray:
-    """A boolean image `[height, width, channels]` as uint8 RGB: a colour a channel, the last on top, black for none."""
-    count = channels.shape[-1]
-    palette = np.vstack(
-        [[0, 0, 0], (np.array(colormaps["turbo"](np.linspace(0.08, 0.95, count)))[:, :3] * 255)]
-    ).astype(np.uint8)
-    topmost = (channels * (np.arange(count) + 1)).max(-1)
-    return palette[topmost].repeat(scale, 0).repeat(scale, 1)
