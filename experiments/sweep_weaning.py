@@ -2,7 +2,7 @@
 
     python experiments/sweep_weaning.py
     python experiments/sweep_weaning.py --schedules linear,cosine --coefficients 1,3,10 --temperatures 0.1 --seeds 5
-    python experiments/sweep_weaning.py --environment atari/breakout          # some 20 minutes on two CPU cores, estimated
+    python experiments/sweep_weaning.py --environment atari/breakout          # some 20 minutes on two CPU cores
     python experiments/sweep_weaning.py --environment atari/breakout --help   # what the defaults are there
 
 Draws the learning curves of the schedules and a heat map of the final scores. A schedule of one's own is a function that was

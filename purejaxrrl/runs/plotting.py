@@ -142,8 +142,9 @@ def sweep(rows: Sequence[dict[str, Any]], title: str) -> Figure:
     """
     schedules = list(dict.fromkeys(row["schedule"] for row in rows))
     settings = list(dict.fromkeys((row["coefficient"], row["temperature"]) for row in rows))
-    figure = Figure(figsize=(11, 7.2), layout="constrained")
-    grid = figure.add_gridspec(2, 2, height_ratios=(1, 0.9))
+    heat_height = min(3.4, 1.0 + 0.5 * len(schedules))  # inches
+    figure = Figure(figsize=(11, 3.8 + heat_height), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=(3.8, heat_height))
     curves, weanings, heat = (
         figure.add_subplot(grid[0, 0]),
         figure.add_subplot(grid[0, 1]),
