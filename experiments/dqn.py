@@ -177,7 +177,7 @@ def main() -> None:
     devices.use_cores()
     compilations.keep()
     with command_line.user_errors():
-        preset = presets.of_dqn(command_line.given("environment", ""))
+        preset = presets.of_dqn(command_line.given("environment", ""), command_line.given("head", "q_values"))
         options, settings = command_line.parse(
             (Options, DQN), __doc__, leave_out=("online_iterations",), defaults=preset
         )
@@ -186,7 +186,9 @@ def main() -> None:
         settings = with_iterations(options, settings, environment)
         program = qdagger.program(settings, environment)
         check_replay(options.keep_replay, program.memory)
-        memory.check_runs(settings, environment, program.student, options.seeds, bytes_kept(options, program))
+        memory.check_runs(
+            settings, environment, program.student, options.seeds, bytes_kept(options, program), "keep_replay"
+        )
         # A run that ended may go on.
         lasting = experiment.effective(options, settings, leave_out=("frames", "longer_frames"))
         identity = run_identity.of_run("dqn", environment.name, lasting)

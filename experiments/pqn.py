@@ -4,11 +4,12 @@
     python experiments/pqn.py --environment minatar/breakout --network minatar_cnn --frames 1e7 --learning-rate 5e-4 \\
         --decay-learning-rate --epsilon-end 0.05 --reward-clip 0
 
-Published runs on Atari are made with --environment-options sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true.
+Published runs on Atari have --environment-options sticky_action_probability=0,noop_max=30,terminal_on_life_loss=true.
 A run that was stopped goes on with --resume, and so does one that ended: with more --frames. --teacher goes on from a
 teacher's parameters, for example in its game with sticky actions.
 """
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,7 +105,7 @@ class PQN:
     layer_norm: bool = hyperparameter(True, "normalise before every ReLU of the convolutional networks", static=True)
     initialiser: str = hyperparameter(
         "he_normal",
-        "distribution of the initial weights of the convolutional networks",
+        "distribution of the network's initial weights",
         static=True,
         choices=networks.INITIALISERS,
     )
@@ -386,11 +387,11 @@ def with_decay(options: Options, environment: Environment) -> Options:
 
 
 def load_start(options: Options, program: Program) -> teachers.Teacher | None:
-    """The teacher that the runs go on from, None where none is named. Raises ValueError where it is another game's or another network."""
+    """The teacher that the runs go on from, None where none is named. Raises ValueError where it does not fit, or is another network."""
     if not options.teacher:
         return None
     start = teachers.load(options.teacher)
-    teachers.check_trained_on(start, program.environment.name)
+    teachers.check_fits(start, program.environment, normalises=False)
     if start.card.output != "q_values":
         raise UserError(f"{options.teacher} has {start.card.output}; PQN goes on from Q-values")
     theirs, ours = ({"network": each.name} | dict(each.options) for each in (start.network, program.network))
@@ -454,7 +455,7 @@ def train(options: Options, program: Program, folder: run_folder.RunFolder, star
 def save_teacher(
     path: Path, options: Options, program: Program, state: State, start: teachers.Teacher | None
 ) -> teachers.Card:
-    """Scores the first run and writes it as a teacher, whose frames are also those of the one that it began as."""
+    """Scores the first run and writes it as a teacher, whose frames and command are also those of the one that it began as."""
     before = start.card.frames if start else 0
     iteration_frames = program.settings.iteration_steps * environments.frames_per_step(program.environment)
     teacher = experiment.graduate(
@@ -462,6 +463,9 @@ def save_teacher(
         reward_clip=program.settings.reward_clip, limit=options.evaluation_limit, epsilon=options.card_epsilon,
         frames=before + program.iterations * iteration_frames, algorithm="PQN",
     )  # fmt: skip
+    if start and start.card.command:
+        both = f"{start.card.command} && {teacher.card.command}"
+        teacher = dataclasses.replace(teacher, card=dataclasses.replace(teacher.card, command=both))
     teachers.save(path, teacher)
     return teacher.card
 

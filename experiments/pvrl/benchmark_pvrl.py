@@ -132,7 +132,9 @@ class Config:
             teachers.shipped(environment)
         elif "{game}" in self.teacher and not (folder := Path(self.teacher_of(game))).exists():
             train = teachers.how_to_train(environment, str(folder.parent))
-            raise UserError(f"teacher is {self.teacher!r}, and there is no {folder}; train one with {train}")
+            raise UserError(
+                f"teacher is {self.teacher!r}, and there is no {folder}; train one with {train}{_or_copy(environment)}"
+            )
 
     def teacher_of(self, game: str) -> str:
         """The folder of a game's teacher; empty for the one that comes with the library."""
@@ -178,6 +180,14 @@ class Config:
         """The options that all results of a benchmark share. Where the data are is none: their checksum says what they are."""
         own = {"games", "methods", "data", "output", "resume", "redraw", "seed", "seeds", "more_iterations"}
         return {name: value for name, value in hyperparameters.as_dict(self).items() if name not in own}
+
+
+def _or_copy(environment: str) -> str:
+    """Where the library's teacher may be had, as the end of a message; empty where it has none."""
+    try:
+        return f"; or copy the library's there: {teachers.shipped(environment)}"
+    except UserError:
+        return ""
 
 
 @functools.cache

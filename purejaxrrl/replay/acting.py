@@ -95,7 +95,7 @@ def act(
 class Fire:
     """Where a policy that never learned to press FIRE has it pressed: at an episode's start, and after a lost life.
 
-    lives: int32 `[N]`, after the last step. due: bool `[N]`, whether it is pressed in the next.
+    lives: int32 `[N]`, after the last step. due: bool `[N]`, whether it is to be pressed in the next.
     """
 
     lives: chex.Array
@@ -107,14 +107,28 @@ def fire_at_first(num_environments: int) -> Fire:
     return Fire(jnp.zeros(num_environments, jnp.int32), jnp.ones(num_environments, jnp.bool_))
 
 
-def fire_after(fire: Fire, lives: chex.Array, is_first: chex.Array, acted: chex.Array | bool = True) -> Fire:
+def fire_after(fire: Fire, lives: chex.Array, is_first: chex.Array, pressed: chex.Array | bool = True) -> Fire:
     """After a step that left those lives (`info["lives"]`).
 
     Args:
       is_first: bool `[N]`, another episode begins with the next.
-      acted: bool `[N]`, whether the policy acted; where somebody else did, what was due still is.
+      pressed: bool `[N]`, whether FIRE was; where somebody acted who did not, it still is due.
     """
-    return Fire(lives, is_first | (lives < fire.lives) | (fire.due & ~jnp.asarray(acted)))
+    return Fire(lives, is_first | (lives < fire.lives) | (fire.due & ~jnp.asarray(pressed)))
+
+
+def with_fire(teacher_output: chex.Array, fire: Fire, fire_action: int) -> chex.Array:
+    """What a teacher that has FIRE pressed for it prefers, `[N, num_actions]`: where it is due FIRE, whose value is exchanged with the best's.
+
+    A student that is taught so learns to press it; evaluations press it for no student.
+    """
+    actions, best = jnp.arange(teacher_output.shape[-1]), teacher_output.max(-1, keepdims=True)
+    is_best = actions == teacher_output.argmax(-1, keepdims=True)
+    exchanged = jnp.where(is_best, teacher_output[:, fire_action, None], teacher_output)
+    exchanged = jnp.where(
+        actions == fire_action, jnp.nextafter(best, jnp.inf), exchanged
+    )  # above what is as good as the best
+    return jnp.where(fire.due[:, None], exchanged, teacher_output)
 
 
 def epsilon_greedy(key: chex.PRNGKey, q_values: chex.Array, epsilon: chex.Array) -> chex.Array:

@@ -33,33 +33,43 @@ def available_bytes(devices: int = 1) -> int | None:
 
 
 def check_space(
-    memory: ReplayMemory, rings: int = 1, beside: int = 0, available: int | None = None, devices: int = 1
+    memory: ReplayMemory,
+    rings: int = 1,
+    beside: int = 0,
+    available: int | None = None,
+    devices: int = 1,
+    shared: int = 0,
+    shared_by: str = "",
 ) -> None:
     """Raises UserError where rings of that layout do not fit, with the bytes asked for, those there, and the largest that fits.
 
     Args:
       rings: how many there are to be, of runs trained side by side.
-      beside: bytes of what else is kept: learners, the teacher's data.
+      beside: bytes of what else the runs keep: learners, environments.
       available: `available_bytes` unless given; nothing is checked where that is not known.
       devices: among which the runs are divided.
+      shared, shared_by: bytes of the data that they share, with all copies, and the option that says how many data these are.
     """
     available = available_bytes() if available is None else available
     transition = bytes_of_a_transition(memory)
     asked = rings * memory.capacity * transition
-    if available is None or asked + beside <= available:
+    if available is None or asked + beside + shared <= available:
         return
-    row = memory.num_environments
-    largest = max(available - beside, 0) // (rings * transition) // row * row
+    row, room = memory.num_environments, max(available - shared, 0)
+    largest = max(room - beside, 0) // (rings * transition) // row * row
     several = f"{rings} rings of {memory.capacity:,} transitions take" if rings > 1 else (
         f"a ring of {memory.capacity:,} transitions takes"
     )  # fmt: skip
     least = (memory.max_n_step + memory.codec.history + 1) * row
     remedies = [f"take a capacity of at most {largest}"] if largest >= least else []
-    if rings > 1 and (fit := fitting(memory, beside // rings, available, devices)):
-        remedies.append(f"train at most {fit} side by side")
+    if rings > 1 and (fit := fitting(memory, beside // rings, room, devices)):
+        remedies.append(f"train at most {fit} side by side (fewer seeds)")
+    if shared:
+        remedies.append(f"take fewer {shared_by}")
+    of_data = f" and {shared:,} of shared data" if shared else ""
     raise UserError(
-        f"{several} {asked:,} bytes ({transition:,} a transition) beside {beside:,} of other data, and {available:,} are available; "
-        f"{', or '.join(remedies) or 'no ring fits'}"
+        f"{several} {asked:,} bytes ({transition:,} a transition) beside {beside:,} of learners and environments{of_data}, and {available:,} "
+        f"are available; {', or '.join(remedies) or 'no ring fits'}"
     )
 
 

@@ -37,25 +37,30 @@ def most_runs(settings: ValueBased, environment: Environment, student: Student, 
     shared: bytes of what they share, the teacher's data, which every device has; CPU devices have it once.
     """
     local = jax.local_devices()
-    available = _available(local, shared)
+    available = space.available_bytes(len(local))
     if available is None:
         return None
     ring, beside = of_run(settings, environment, student)
-    return space.fitting(ring, beside, available, len(local))
+    return space.fitting(ring, beside, max(available - _copied(local, shared), 0), len(local))
 
 
 def check_runs(
-    settings: ValueBased, environment: Environment, student: Student, num_runs: int, shared: int = 0
+    settings: ValueBased,
+    environment: Environment,
+    student: Student,
+    num_runs: int,
+    shared: int = 0,
+    shared_by: str = "data_transitions",
 ) -> None:
     """Raises UserError where that many runs, divided equally among the local devices and filled up with copies, do not fit.
 
-    shared: as above.
+    shared: as above. shared_by: the option that says how many these data are.
     """
     ring, beside = of_run(settings, environment, student)
     places = len(devices.equal_shares(num_runs))
     used = devices.devices_for(places)
-    available = _available(used, shared)
-    replay.check_space(ring, places, places * beside, available, len(used))
+    available, copied = space.available_bytes(len(used)), _copied(used, shared)
+    replay.check_space(ring, places, places * beside, available, len(used), copied, shared_by)
 
 
 def described(settings: ValueBased, environment: Environment, student: Student, num_runs: int, shared: int = 0) -> str:
@@ -72,10 +77,9 @@ def described(settings: ValueBased, environment: Environment, student: Student, 
     return text + (f"; {counted(most, 'run')} would fit" if most else "")
 
 
-def _available(used: Sequence[jax.Device], shared: int) -> int | None:
-    """Bytes of those devices together, less what they share; None where that cannot be known."""
-    available = space.available_bytes(len(used))
-    return None if available is None else max(available - shared * (1 + devices.copies(used)), 0)
+def _copied(used: Sequence[jax.Device], shared: int) -> int:
+    """Bytes of what runs share, on all of those devices together."""
+    return shared * (1 + devices.copies(used))
 
 
 def _mib(number: int) -> str:

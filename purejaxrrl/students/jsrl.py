@@ -72,17 +72,16 @@ def teacher_acts(
 
 def after(
     roll_in: RollIn,
-    is_teachers: chex.Array,
     is_transition: chex.Array,
     is_first: chex.Array,
     lives: chex.Array | None = None,
+    pressed: chex.Array | None = None,
 ) -> RollIn:
     """The roll-in after a step.
 
     Args:
-      is_teachers, is_transition, is_first: bool `[N]`, whether the teacher acted, whether it was a step, and whether another episode
-        begins with the next.
-      lives: int32 `[N]`, after it, where FIRE is pressed for the teacher.
+      is_transition, is_first: bool `[N]`, whether it was a step, and whether another episode begins with the next.
+      lives, pressed: int32 and bool `[N]`, those after it and whether FIRE was pressed in it, where it is pressed for the teacher.
     """
-    fire = acting.fire_after(roll_in.fire, lives, is_first, is_teachers) if roll_in.fire else None
+    fire = acting.fire_after(roll_in.fire, lives, is_first, pressed) if roll_in.fire else None
     return roll_in.replace(taken=jnp.where(is_first, 0, roll_in.taken + is_transition), fire=fire)

@@ -155,9 +155,14 @@ side by side, half of its replay memory, 3.5 GB, iterations and evaluations that
 scored."""
 
 
-def of_dqn(environment: str) -> Mapping[str, Any]:
-    """What experiments/dqn.py has where nothing else is given, for an environment of that name, beside the declared defaults."""
-    return DQN_ON_ATARI if environment.startswith("atari/") else {}
+def of_dqn(environment: str, head: str = "q_values") -> Mapping[str, Any]:
+    """What experiments/dqn.py has where nothing else is given, for an environment and a head of those names, beside the declared defaults.
+
+    Heads that estimate a distribution have a loss of their own.
+    """
+    if not environment.startswith("atari/"):
+        return {}
+    return {name: value for name, value in DQN_ON_ATARI.items() if name != "td_error" or head == "q_values"}
 
 
 def named(name: str, environment: str = "") -> Mapping[str, Any]:

@@ -120,7 +120,8 @@ def program(
       env_params: the environment's default ones unless given.
 
     Raises:
-      ValueError: environment, teacher, data and settings do not fit each other, or an evaluation may never end.
+      ValueError: environment, teacher, data and settings do not fit each other, a run's replay memory does not fit the machine's or the
+        device's, or an evaluation may never end.
     """
     env_params = environment.default_params if env_params is None else env_params
     check_learns(settings)
@@ -134,6 +135,7 @@ def program(
         settings.max_n_step,
         teacher_outputs=environment.num_actions if teacher else 0,
     )
+    replay.check_space(memory)
     if student is None:
         student = students.described(settings, environment, env_params)
     students.check_follows(student, settings)
@@ -258,11 +260,10 @@ def act(program: Program, hyperparameters: ValueBased, state: State, key: chex.P
     actions = acting.epsilon_greedy(policy_key, q_values, epsilon)
     if program.teacher:
         teacher_output = program.teacher.apply(program.teacher.params, observation)
-        is_teachers, roll_in = jsrl.teacher_acts(guide_key, roll_in, hyperparameters, agent_steps)
-        teachers_actions = teacher_output.argmax(-1).astype(jnp.int32)
         if program.fire_action is not None:
-            teachers_actions = jnp.where(roll_in.fire.due, program.fire_action, teachers_actions)
-        actions = jnp.where(is_teachers, teachers_actions, actions)
+            teacher_output = acting.with_fire(teacher_output, roll_in.fire, program.fire_action)
+        is_teachers, roll_in = jsrl.teacher_acts(guide_key, roll_in, hyperparameters, agent_steps)
+        actions = jnp.where(is_teachers, teacher_output.argmax(-1).astype(jnp.int32), actions)
     if program.exploration:
         explore_key = stream(key, Purpose.EXPLORE)
         actions, exploration = program.exploration.act(explore_key, exploration, observation, actions)
@@ -270,7 +271,8 @@ def act(program: Program, hyperparameters: ValueBased, state: State, key: chex.P
         step_key, program.environment, program.env_params, state.actors, actions, teacher_output
     )
     if program.teacher:
-        roll_in = jsrl.after(roll_in, is_teachers, step.is_transition, actors.is_first, info.get("lives"))
+        pressed = actions == program.fire_action
+        roll_in = jsrl.after(roll_in, step.is_transition, actors.is_first, info.get("lives"), pressed)
         preferences = teacher_output if program.teacher.card.output == "q_values" else jax.nn.softmax(teacher_output)
         are_students = step.is_transition & ~is_teachers
         evidence = weaning.watched(hyperparameters, evidence, preferences, q_values.argmax(-1), are_students)

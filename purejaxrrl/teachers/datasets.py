@@ -97,6 +97,8 @@ def _play(
             actors, ring, fire = carry
             policy_key, step_key = jax.random.split(jax.random.fold_in(play_key, num_rows))
             teacher_output = teacher.apply(teacher_params, actors.observation)
+            if fire is not None:
+                teacher_output = acting.with_fire(teacher_output, fire, fire_action)
             actions = acting.epsilon_greedy(policy_key, teacher_output, epsilon)
             if fire is not None:
                 actions = jnp.where(fire.due, fire_action, actions)
@@ -121,7 +123,7 @@ def from_transitions(
 ) -> Dataset:
     """Data that somebody has as numpy arrays, with the teacher's output for each observation.
 
-    They may be whole episodes in the order of time, or transitions in any order: where a transition's next observation is not
+    Observations are kept as they are, stacks of frames with all of their frames: a million of Atari's take 28 GB. They may be whole episodes in the order of time, or transitions in any order: where a transition's next observation is not
     the observation of the one that follows, returns end and bootstrap there, as at a time limit.
 
     Args:
@@ -133,7 +135,7 @@ def from_transitions(
 
     Raises:
       ValueError: lengths or shapes differ, there are no transitions, a number is not finite, `terminated` holds other values than
-        0 and 1, or actions or observations are not those of the teacher.
+        0 and 1, actions or observations are not those of the teacher, or the data do not fit the memory.
     """
     columns = _checked(observations, actions, rewards, next_observations, terminated)
     observations, actions, rewards, next_observations, terminated = columns
@@ -165,6 +167,7 @@ def from_transitions(
         action_shape=actions.shape[1:],
         action_dtype=actions.dtype,
     )
+    replay.check_space(memory)
     ring = replay.Step(
         observation=memory.codec.encode(jnp.asarray(seen)[:, None]),
         action=jnp.asarray(spread(actions))[:, None],

@@ -44,6 +44,7 @@ class Card:
     score, random_score: the teacher's and the uniformly random policy's, what normalised scores are made of.
     evaluation_episodes: how many episodes each score is the mean of.
     evaluation_limit: agent steps after which these counted as they stood; 0: all were played to their ends.
+    evaluation_epsilon: chance of a random action of the teacher in them; None where it is not known.
     score_error, random_score_error: the standard errors of these means; None where they are not known.
     frames: of the environment, seen in training.
     longer_run: {"frames": ..., "score": ...} of the same training continued, where it was.
@@ -77,6 +78,7 @@ class Card:
     score_error: validation.Number | None = None
     random_score_error: validation.Number | None = None
     evaluation_limit: validation.Count = 0
+    evaluation_epsilon: validation.Number | None = None
 
 
 class Score(NamedTuple):
@@ -186,6 +188,7 @@ def graduate(
         score_error=own.error,
         random_score_error=random.error,
         evaluation_limit=limit,
+        evaluation_epsilon=epsilon,
         environment_options=options_of(environment),
         **about,
     )
@@ -222,6 +225,7 @@ def scored_anew(
         score_error=own.error,
         random_score_error=random.error,
         evaluation_limit=limit,
+        evaluation_epsilon=epsilon,
         environment_options=options_of(environment),
     )
     return dataclasses.replace(teacher, card=card)

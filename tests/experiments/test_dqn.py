@@ -91,7 +91,7 @@ def test_atari_has_defaults_of_its_own(monkeypatch, tmp_path):
     fake_console.install(monkeypatch)
     monkeypatch.setattr(space, "available_bytes", lambda devices=1: 14 * 10**9)
     monkeypatch.setattr(dqn.experiment, "open_folder", open_folder)
-    for more in ([], ["--width=0.5", "--frames=2e5"], ["--environment=minatar/breakout"]):
+    for more in ([], ["--width=0.5", "--frames=2e5"], ["--environment=minatar/breakout"], ["--head=c51"]):
         monkeypatch.setattr(sys, "argv", ["dqn.py", f"--output={tmp_path / 'run'}", "--environment=atari/pong", *more])
         with pytest.raises(SystemExit, match="130"):
             dqn.main()
@@ -103,6 +103,7 @@ def test_atari_has_defaults_of_its_own(monkeypatch, tmp_path):
     }  # fmt: skip
     assert {name: found[0][name] for name in expected} == expected and found[0]["evaluation_limit"]
     assert (found[1]["width"], found[1]["frames"], found[1]["network"]) == (0.5, 200_000, "nature_cnn")
+    assert {name for name in found[0] if found[3][name] != found[0][name]} == {"head", "td_error"}
     assert (found[2]["network"], found[2]["frames"], found[2]["reward_clip"]) == ("mlp", 1_000_000, 0.0)
 
 

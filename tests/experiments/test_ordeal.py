@@ -90,7 +90,9 @@ def hidden(folder: Path) -> list[str]:
 def uninterrupted(program: str, folder: Path) -> tuple[str, int]:
     """Its results, and how many file operations it does."""
     operations = killing.operations(lambda: job(program, folder, resume=False))
-    return results(folder), operations
+    found = results(folder)
+    assert found, f"{program} left no results"
+    return found, operations
 
 
 def kills(program: str, folder: Path, number: int) -> list[str]:
@@ -102,7 +104,7 @@ def kills(program: str, folder: Path, number: int) -> list[str]:
         shutil.rmtree(place, ignore_errors=True)
         killing.killed(lambda: job(program, place, resume=False), int(generator.integers(1, operations)))  # noqa: B023
         status, said = json.loads(killing.forked(functools.partial(job, program, place)))
-        how = "equal" if results(place) == expected else f"OTHER {status} {said[:300]}"
+        how = "equal" if status == 0 and results(place) == expected else f"OTHER {status} {said[:300]}"
         found.append(how + (f" LEFT {left}" if (left := hidden(place)) else ""))
     return found
 

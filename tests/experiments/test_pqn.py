@@ -305,6 +305,8 @@ def test_runs_go_on_from_a_teacher(monkeypatch, tmp_path, capsys):
     found = teachers.load(tmp_path / "second" / "teacher")
     jax.tree.map(np.testing.assert_array_equal, found.params, start.params)
     assert found.card.frames == 64 + 128
+    first, second = found.card.command.split(" && ")
+    assert first == start.card.command and "--frames=128" in second
     identity = json.loads((tmp_path / "second" / "config.json").read_text())["identity"]
     assert identity["settings"]["begins_as"] == start.fingerprint()
     for wrong, message in (
@@ -320,6 +322,14 @@ def test_runs_go_on_from_a_teacher(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run_main(monkeypatch, tmp_path / "first", **more)
     assert "which would be moved aside with the earlier run" in capsys.readouterr().err
+
+
+def test_a_teacher_that_saw_other_frames_is_none_to_go_on_from(monkeypatch):
+    fake_console.install(monkeypatch)
+    program = pqn.make_program(pqn.PQN(), purejaxrrl.make("atari/breakout", frame_skip=2), 1)
+    options = pqn.Options(environment="atari/breakout", teacher=str(teachers.shipped("atari/breakout")))
+    with pytest.raises(ValueError, match=r"was made with other options \(frame_skip .*2 here\)"):
+        pqn.load_start(options, program)
 
 
 def test_what_does_not_fit_the_memory_is_refused_with_what_fits(monkeypatch, tmp_path, capsys):

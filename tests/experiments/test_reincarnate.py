@@ -146,6 +146,22 @@ def run_main(monkeypatch, capsys, *arguments: str) -> str:
     return capsys.readouterr().err
 
 
+def test_what_is_not_as_in_the_paper_is_said_before_data_are_collected(monkeypatch, capsys, tmp_path):
+    def collect(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reincarnate.experiment, "load_data", collect)
+    small = ["--network=mlp", "--capacity=8000", "--data-transitions=8000", "--seeds=1", f"--output={tmp_path / 'run'}"]
+    monkeypatch.setattr(sys, "argv", ["reincarnate.py", "--preset=paper", *small])
+    with pytest.raises(SystemExit):
+        reincarnate.main()
+    said = capsys.readouterr().out
+    listed = said[said.index("not as in the paper:\n") :].splitlines()[1:]
+    assert len(listed) == 7 and all(line.startswith("- ") for line in listed) and "{" not in said
+    assert "this one is DQN after 500,000 frames" in said and "ends at agent step 1,500,000 here" in said
+    assert listed[-1] == "- the paper has 3 seeds a game; here there are 1"
+
+
 WRONG = {
     "an unknown game": (["--environment=minatar/brekout"], r"unknown environment 'minatar/brekout'.*minatar/breakout"),
     "no seeds": (["--seeds=0"], r"--seeds is 0; it must be greater than or equal to 1"),
@@ -314,6 +330,7 @@ def test_help_shows_the_defaults_of_the_environment_that_is_given(monkeypatch, c
             reincarnate.main()
         return " ".join(capsys.readouterr().out.split())
 
+    monkeypatch.setattr(reincarnate.devices, "cores", lambda: 2)
     on_atari = shown("--environment", "atari/breakout", "--help")
     assert "(default: nature_cnn)" in on_atari and "each with its own seed (default: 2)" in on_atari
     assert shown("--help", "--environment=atari/breakout") == on_atari

@@ -42,13 +42,27 @@ def test_how_many_runs_fit():
     with pytest.raises(ValueError, match="a capacity of at most .*, or train at most 2 side by side"):
         replay.check_space(memory, 3, 3 * of_one, 3 * each - 1)
     with pytest.raises(
-        ValueError, match="are available; train at most 1 side by side"
+        ValueError, match=r"are available; train at most 1 side by side \(fewer seeds\)$"
     ):  # what is beside rings leaves no room for many
         replay.check_space(memory, 30, 30 * of_one, each)
     replay.check_space(memory, 2, 2 * of_one, 3 * each - 1)
     assert [space.fitting(memory, of_one, available) for available in (each - 1, each, 3 * each)] == [0, 1, 3]
     fit = [space.fitting(memory, of_one, runs * each, devices=4) for runs in (3, 4, 7, 8, 10)]
     assert fit == [3, 4, 4, 8, 8]  # in equal shares
+
+
+def test_data_that_are_shared_are_named_and_leave_less_for_rings():
+    memory, of_data = pixels(1_000_000), 3 * 10**9
+    with pytest.raises(
+        ValueError, match="beside 0 of learners and environments and 3,000,000,000 of shared data"
+    ) as error:
+        replay.check_space(memory, 1, 0, 8 * 10**9, shared=of_data, shared_by="data_transitions")
+    largest = int(re.search(r"at most (\d+), or take fewer data_transitions$", str(error.value))[1])
+    replay.check_space(pixels(largest), 1, 0, 8 * 10**9, shared=of_data)
+    with pytest.raises(ValueError):
+        replay.check_space(pixels(largest + 8), 1, 0, 8 * 10**9, shared=of_data)
+    with pytest.raises(ValueError, match="are available; take fewer data_transitions$"):
+        replay.check_space(memory, 1, 0, 8 * 10**9, shared=9 * 10**9, shared_by="data_transitions")
 
 
 def test_where_nothing_fits_no_capacity_is_named():

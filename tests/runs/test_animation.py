@@ -14,7 +14,9 @@ from purejaxrrl.environments.atari import pictures
 from purejaxrrl.runs import animation
 
 
-def test_an_atari_game_is_shown_as_the_television_has_it(tmp_path):
+def test_an_atari_game_is_shown_as_the_television_has_it(tmp_path, monkeypatch):
+    captions, write_gif = [], pictures.write_gif
+    monkeypatch.setattr(pictures, "write_gif", lambda *given: (captions.extend(given[4]), write_gif(*given)))
     environment = purejaxrrl.make("atari/breakout", num_start_states=1)
     teacher = purejaxrrl.load_teacher(purejaxrrl.shipped_teacher("atari/breakout"))
     shown = tmp_path / "game.gif", jax.random.key(0), environment, environment.default_params, teacher
@@ -23,6 +25,7 @@ def test_an_atari_game_is_shown_as_the_television_has_it(tmp_path):
         assert image.size == (320, 210 + 14) and image.n_frames == 30 and image.info["duration"] >= 60
         picture = np.asarray(image.convert("RGB"))
     assert (picture[:14] == 0xEC).all(-1).any(), "the caption is white"
+    assert captions[0] == "score 0  lambda 0.50  x2" and len(captions) == 30
     wall = picture[14 + 57 : 14 + 93].reshape(-1, 3)
     assert len(np.unique(wall, axis=0)) >= 6, "six rows of bricks"
 

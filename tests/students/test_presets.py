@@ -22,6 +22,7 @@ def parsed(monkeypatch, *arguments):
 
     monkeypatch.setattr(experiment, "prepare", prepare)
     monkeypatch.setattr(reincarnate.devices, "use_cores", lambda: None)
+    monkeypatch.setattr(reincarnate.devices, "cores", lambda: 2)
     with pytest.raises(SystemExit):
         reincarnate.main()
     return found["options"], found["settings"]

@@ -71,7 +71,7 @@ def test_copies_among_updates_stay_unbatched():
     """No copy of target network or ring is made for one that is not due: as much memory as where copies end periods."""
 
     def temporaries(**cadence):
-        settings = settings_with(capacity=40_000, network="mlp", widths=(500, 500), **cadence)
+        settings = settings_with(capacity=400_000, network="mlp", widths=(500, 500), **cadence)
         program = qdagger.program(settings, toys.Corridor())
         keys, many = jax.vmap(jax.random.key)(jnp.arange(2)), stack([settings] * 2)
         state = jax.eval_shape(jax.vmap(functools.partial(qdagger.init, program)), keys, many)

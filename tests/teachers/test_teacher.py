@@ -261,9 +261,10 @@ def test_a_graduate_has_its_own_and_the_random_policys_score_on_its_card():
     assert (card.environment, card.output, card.num_actions, card.observation_shape) == (
         "toy/corridor", "q_values", 3, (2,),
     )  # fmt: skip
-    assert (card.evaluation_episodes, card.frames, card.seed) == (400, 10, 4)
+    assert (card.evaluation_episodes, card.evaluation_epsilon, card.frames, card.seed) == (400, 0.0, 10, 4)
     again = teachers.scored_anew(jax.random.key(2), graduate, environment, epsilon=1.0, episodes=400)
     assert again.card.score == pytest.approx(21.0 + 6 * 0.25, abs=0.1), "of random actions, in six steps by default"
+    assert again.card.evaluation_epsilon == 1.0
 
 
 def test_a_card_is_written_without_touching_the_parameters(copy, teacher, tmp_path):

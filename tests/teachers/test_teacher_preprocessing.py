@@ -12,6 +12,7 @@ import pytest
 from purejaxrrl import environments, networks, teachers
 from purejaxrrl.environments.atari import environment as environment_module
 from purejaxrrl.evaluation import playing
+from purejaxrrl.replay import acting
 from purejaxrrl.runs import experiment
 from purejaxrrl.students import jsrl, qdagger
 from purejaxrrl.students.hyperparameters import as_arrays
@@ -255,11 +256,11 @@ def test_fire_is_pressed_where_the_teacher_acts_for_a_student(breakout):
     np.testing.assert_array_equal(steps.action, due(steps).astype(int))
 
 
-def test_fire_stays_due_until_the_teacher_acts():
-    """The student takes the first step of both episodes, and in the second one also that after a lost life."""
+def test_fire_stays_due_until_it_is_pressed():
+    """Nobody presses it in the first step of both episodes, and in the second one in that after a lost life."""
     fires = jsrl.init(2, fires=True)
     yes, no = np.array([True, True]), np.array([False, False])
-    after = lambda roll_in, acts, first=no, lives=(3, 3): jsrl.after(roll_in, acts, yes, first, jnp.array(lives))  # noqa: E731
+    after = lambda roll_in, pressed, first=no, lives=(3, 3): jsrl.after(roll_in, yes, first, jnp.array(lives), pressed)  # noqa: E731
     fires = after(fires, no)
     np.testing.assert_array_equal(fires.fire.due, yes)
     fires = after(fires, yes)
@@ -269,6 +270,35 @@ def test_fire_stays_due_until_the_teacher_acts():
     np.testing.assert_array_equal(fires.fire.due, yes)
     fires = after(fires, np.array([True, False]), lives=(2, 2))
     np.testing.assert_array_equal(fires.fire.due, [False, True])
+
+
+def test_what_is_taught_where_fire_is_due_is_fire():
+    """Its value is exchanged with the best one's, also where another action is as good; elsewhere the output stays."""
+    output = jnp.array([[3.0, 1.0, 2.0], [3.0, 1.0, 3.0], [1.0, 3.0, 2.0], [3.0, 1.0, 2.0]])
+    due = acting.Fire(jnp.zeros(4, jnp.int32), jnp.array([True, True, True, False]))
+    taught = np.asarray(acting.with_fire(output, due, 1))
+    np.testing.assert_allclose(taught, [[1, 3, 2], [1, 3, 3], [1, 3, 2], [3, 1, 2]])
+    np.testing.assert_array_equal(taught.argmax(-1), [1, 1, 1, 0])
+
+
+def test_students_are_taught_to_press_fire(breakout):
+    """In the data and in what the student plays itself: everywhere until it is pressed, which an idle student never does."""
+    teacher = idle_teacher(breakout, fire_after_life_loss=True)
+    data = datasets.collect(jax.random.key(0), breakout, teacher, 40 * LANES, epsilon=0.0, num_environments=LANES)
+    np.testing.assert_array_equal(np.asarray(data.ring.teacher_output).argmax(-1), np.asarray(data.ring.action))
+    settings = QDagger(
+        offline_iterations=0, num_environments=LANES, capacity=200, batch_size=2, network="nature_cnn", width=1 / 32, max_n_step=3,
+        target_period=1, iteration_steps=40, epsilon_start=0.0, epsilon_end=0.0,
+    )  # fmt: skip
+    program, settings = qdagger.program(settings, breakout, teacher), as_arrays(settings)
+    state = qdagger.init(program, jax.random.key(0), program.settings)
+    idle = jax.tree.map(jnp.zeros_like, state.learner.params)  # all actions are as good: the first, NOOP
+    state = state._replace(learner=state.learner.replace(params=idle))
+    step = jax.jit(lambda state, row: qdagger.act(program, settings, state, jax.random.key(1), row))
+    for row in range(10):
+        state = step(state, jnp.int32(row))
+    steps = jax.tree.map(lambda leaf: np.asarray(leaf)[:10], state.ring)
+    assert (steps.action == 0).all() and (steps.teacher_output.argmax(-1) == breakout.actions.index(1)).all()
 
 
 def test_a_game_without_fire_refuses_such_a_teacher(make):

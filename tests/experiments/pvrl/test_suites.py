@@ -62,7 +62,8 @@ def test_a_game_without_a_teacher_is_refused_before_another_is_begun(monkeypatch
     own = f"{tmp_path}/{{game}}/teacher"
     with pytest.raises(
         ValueError,
-        match=f"there is no {tmp_path}/breakout/teacher; train one with .*--output {tmp_path}/breakout,.* asterix have none",
+        match=f"there is no {tmp_path}/breakout/teacher; train one with .*--output {tmp_path}/breakout,.*"
+        "; or copy the library's there: .*/shipped/minatar/breakout; asterix have none",
     ):
         benchmark_pvrl.Config(games=("breakout", "asterix"), teacher=own)
     # Another game's is found before earlier results are moved aside.
@@ -102,6 +103,9 @@ def test_rates_are_the_papers_on_atari(method, rates):
     assert methods.settings("dqfd", 1000).weaned_learning_rate == 1.5e-6, "what was found on MinAtar"
 
 
+METHODS = ("cloning", *suites.SEVEN)
+
+
 @pytest.mark.slow
 def test_a_comparison_on_atari(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -110,14 +114,14 @@ def test_a_comparison_on_atari(monkeypatch, tmp_path):
     changed = suites.Suite(suite.games, {**suite.settings, **small, "capacity": 400}, False, suite.flags)
     monkeypatch.setitem(suites.SUITES, "quick", changed)
     options = {
-        "games": "atari/breakout", "methods": "cloning,kickstarting,qdagger", "seeds": 2, "frames": 640, "iterations": 2,
+        "games": "atari/breakout", "methods": ",".join(METHODS), "seeds": 2, "frames": 640, "iterations": 2,
         "output": "out", "evaluation_steps": 160, "target_period": 10, "data_transitions": 400, "offline_updates": 40,
     }  # fmt: skip
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     monkeypatch.setattr(sys, "argv", ["benchmark_pvrl.py", *arguments])
     benchmark_pvrl.main()
     results = written.load("out")
-    assert results.games == ["atari/breakout"] and set(results.methods) == {"cloning", "kickstarting", "qdagger"}
+    assert results.games == ["atari/breakout"] and set(results.methods) == set(METHODS)
     assert list(results.frames) == [320, 640] and list(results.agent_steps) == [80, 160]
     (folder,) = (tmp_path / "out" / "atari-breakout").glob("cloning-*")
     with (folder / "metrics.csv").open() as file:
