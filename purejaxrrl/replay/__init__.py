@@ -11,6 +11,7 @@ from purejaxrrl.replay.ring import (
     Uniform,
     check_batch,
     check_capacity,
+    least_rows,
     memory_for,
     mix,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "check_capacity",
     "check_space",
     "codec_for",
+    "least_rows",
     "memory_for",
     "mix",
 ]

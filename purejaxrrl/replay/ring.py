@@ -265,6 +265,11 @@ def mix(key: chex.PRNGKey, batch: Batch, others: Batch, fraction: chex.Array) ->
     return select(jax.random.uniform(key, batch.valid.shape) < fraction, others, batch)
 
 
+def least_rows(max_n_step: int, history: int) -> int:
+    """Of a ring from which anything can be drawn: the longest return's, those of the stack before it, and the one after it."""
+    return max_n_step + history + 1
+
+
 def check_capacity(capacity: int, num_environments: int, max_n_step: int, history: int = 0) -> None:
     """Raises ValueError where a ring does not divide into rows or holds too few for returns and stacks."""
     if max_n_step < 1:
@@ -275,11 +280,11 @@ def check_capacity(capacity: int, num_environments: int, max_n_step: int, histor
             f"take a multiple of {num_environments}"
         )
     rows = capacity // num_environments
-    if rows <= max_n_step + history:
+    if rows < (least := least_rows(max_n_step, history)):
         stacks = f" and stacks of {history + 1} frames" if history else ""
         raise UserError(
             f"a replay capacity of {capacity} is {rows} rows of {num_environments} environments, too few "
-            f"for {max_n_step}-step returns{stacks}; take at least {(max_n_step + history + 1) * num_environments}"
+            f"for {max_n_step}-step returns{stacks}; take at least {least * num_environments}"
         )
 
 

@@ -8,7 +8,7 @@ import jax
 
 from purejaxrrl import control_groups
 from purejaxrrl.errors import UserError
-from purejaxrrl.replay.ring import ReplayMemory
+from purejaxrrl.replay.ring import ReplayMemory, least_rows
 
 _MEMINFO = Path("/proc/meminfo")
 
@@ -60,7 +60,7 @@ def check_space(
     several = f"{rings} rings of {memory.capacity:,} transitions take" if rings > 1 else (
         f"a ring of {memory.capacity:,} transitions takes"
     )  # fmt: skip
-    least = (memory.max_n_step + memory.codec.history + 1) * row
+    least = least_rows(memory.max_n_step, memory.codec.history) * row
     remedies = [f"take a capacity of at most {largest}"] if largest >= least else []
     if rings > 1 and (fit := fitting(memory, beside // rings, room, devices)):
         remedies.append(f"train at most {fit} side by side (fewer seeds)")

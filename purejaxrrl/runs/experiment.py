@@ -334,7 +334,8 @@ def _to_collect(options: Options, settings: QDagger, environment: Environment, f
 
 def _least_transitions(settings: QDagger, memory: replay.ReplayMemory) -> int:
     """The fewest transitions, in rows as `memory` has them, that a batch of the longest returns is drawn from."""
-    rows = max(settings.max_n_step + memory.codec.history + 1, -(-settings.batch_size // memory.num_environments))
+    least = replay.least_rows(settings.max_n_step, memory.codec.history)
+    rows = max(least, -(-settings.batch_size // memory.num_environments))
     return rows * memory.num_environments
 
 

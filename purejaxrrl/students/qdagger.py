@@ -271,7 +271,7 @@ def act(program: Program, hyperparameters: ValueBased, state: State, key: chex.P
         step_key, program.environment, program.env_params, state.actors, actions, teacher_output
     )
     if program.teacher:
-        pressed = actions == program.fire_action
+        pressed = None if program.fire_action is None else actions == program.fire_action
         roll_in = jsrl.after(roll_in, step.is_transition, actors.is_first, info.get("lives"), pressed)
         preferences = teacher_output if program.teacher.card.output == "q_values" else jax.nn.softmax(teacher_output)
         are_students = step.is_transition & ~is_teachers

@@ -56,7 +56,7 @@ def test_the_teacher_acts_for_the_first_k_steps_of_each_episode():
         np.testing.assert_array_equal(np.asarray(roll_in.length), lengths)
         transition = time % 6 != 1
         led += np.asarray(acts) & transition
-        roll_in = jsrl.after(roll_in, acts, jnp.full(200, transition), jnp.full(200, time % 6 == 5))
+        roll_in = jsrl.after(roll_in, jnp.full(200, transition), jnp.full(200, time % 6 == 5))
         if time % 6 == 5:
             np.testing.assert_array_equal(led, lengths)
 
@@ -72,7 +72,7 @@ def test_as_released_the_student_rolls_in_and_the_teacher_acts_after_it():
             is_behind = time >= np.asarray(roll_in.length)
             assert not np.asarray(acts)[~is_behind].any()
             behind.append(np.asarray(acts)[is_behind])
-            roll_in = AFTER(roll_in, acts, jnp.ones(1_000, bool), jnp.zeros(1_000, bool))
+            roll_in = AFTER(roll_in, jnp.ones(1_000, bool), jnp.zeros(1_000, bool))
         lengths = np.asarray(roll_in.length)
         assert (lengths.min(), lengths.max()) == (min(m, 1), m)
         assert np.concatenate(behind).mean() == pytest.approx(share, abs=0.01)
