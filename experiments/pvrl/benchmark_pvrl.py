@@ -12,6 +12,7 @@ they do not do. What is finished is kept: --resume goes on with the rest, and ad
 On Atari other flags are other numbers where they are not given: --games atari/breakout --help says which.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -330,8 +331,13 @@ def check_extends_whole_programs(config: Config, game: str, todo: set[tuple[str,
 
 
 def train_all(config: Config) -> None:
-    """Trains what is not in the results yet, game by game."""
-    for name in config.games:
+    """Trains what is not in the results yet, game by game; after each but the last, tables and figures are of the games so far."""
+    for number, name in enumerate(config.games):
+        if number:
+            with contextlib.suppress(
+                UserError
+            ):  # what cannot be drawn is said at the end: the other games are trained all the same
+                draw(config, config.games[:number])
         todo = missing(config, name)
         if not todo:
             continue
@@ -365,6 +371,14 @@ def divided(
             yield group, list(seeds)
 
 
+def draw(config: Config, games: Sequence[str]) -> tuple[str, list[str]]:
+    """Writes tables and figures of those games, all unless given; the text, and what the figures are called."""
+    results = written.load(config.output, games)
+    text = report.markdown(results)
+    run_folder.write_text(Path(config.output) / "report.md", text + "\n")
+    return text, figures.draw(Path(config.output), results)
+
+
 def flags_of_suite() -> Mapping[str, Any]:
     """What flags are where they are not given, for the games and preset of the command line."""
     games = suites.expanded(command_line.given("games", "").split(","))
@@ -385,10 +399,7 @@ def main() -> None:
             check_games(config)  # before earlier results are moved aside
             with experiment.results_folder(config.output, about, config.resume):
                 train_all(config)
-        results = written.load(config.output, config.games)
-        text = report.markdown(results)
-        run_folder.write_text(Path(config.output) / "report.md", text + "\n")
-        drawn = figures.draw(Path(config.output), results)
+        text, drawn = draw(config, config.games)
     print(f"\n{text}\n\nin {config.output}: report.md, {', '.join(drawn)}; after {clock(time.perf_counter() - start)}")
 
 

@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 import sys
+from types import SimpleNamespace
 
 import benchmark_pvrl
 import jax
@@ -324,6 +325,23 @@ def test_a_comparison_asks_what_was_begun(monkeypatch):
     benchmark_pvrl.train_all(config)
     assert [what for name, *what in trained if name == "breakout"] == [[["dqfd"], [0, 1]], [["qdagger"], [0, 1]]]
     assert [what for name, *what in trained if name == "asterix"] == [[["qdagger", "dqfd"], [0, 1]]]
+
+
+def test_what_is_finished_is_drawn_before_the_next_game(monkeypatch):
+    done = []
+    monkeypatch.setattr(benchmark_pvrl, "missing", lambda config, game: {("qdagger", 0)})
+    monkeypatch.setattr(benchmark_pvrl.Game, "load", lambda *_: SimpleNamespace(about=dict))
+    monkeypatch.setattr(benchmark_pvrl, "divided", lambda *_: [(["qdagger"], [0])])
+    monkeypatch.setattr(benchmark_pvrl, "train", lambda config, game, *_: done.append(game))
+    monkeypatch.setattr(written, "check_sources", lambda *_: None)
+
+    def draw(config, games):
+        done.append(games)
+        raise written.ResultsError("nothing that fits together")
+
+    monkeypatch.setattr(benchmark_pvrl, "draw", draw)
+    benchmark_pvrl.train_all(benchmark_pvrl.Config(games=("breakout", "asterix", "freeway"), methods=("qdagger",)))
+    assert done == ["breakout", ("breakout",), "asterix", ("breakout", "asterix"), "freeway"]
 
 
 def test_results_of_two_presets_share_no_options():
