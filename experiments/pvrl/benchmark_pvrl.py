@@ -334,9 +334,8 @@ def train_all(config: Config) -> None:
     """Trains what is not in the results yet, game by game; after each but the last, tables and figures are of the games so far."""
     for number, name in enumerate(config.games):
         if number:
-            with contextlib.suppress(
-                UserError
-            ):  # what cannot be drawn is said at the end: the other games are trained all the same
+            # What cannot be drawn is said at the end: the other games are trained all the same.
+            with contextlib.suppress(UserError):
                 draw(config, config.games[:number])
         todo = missing(config, name)
         if not todo:

@@ -125,9 +125,8 @@ def with_fire(teacher_output: chex.Array, fire: Fire, fire_action: int) -> chex.
     actions, best = jnp.arange(teacher_output.shape[-1]), teacher_output.max(-1, keepdims=True)
     is_best = actions == teacher_output.argmax(-1, keepdims=True)
     exchanged = jnp.where(is_best, teacher_output[:, fire_action, None], teacher_output)
-    exchanged = jnp.where(
-        actions == fire_action, jnp.nextafter(best, jnp.inf), exchanged
-    )  # above what is as good as the best
+    above = jnp.nextafter(best, jnp.inf)  # another action may be as good as the best
+    exchanged = jnp.where(actions == fire_action, above, exchanged)
     return jnp.where(fire.due[:, None], exchanged, teacher_output)
 
 
