@@ -162,7 +162,7 @@ def test_a_shared_offline_phase_on_the_devices_that_there_are(learners, tmp_path
     assert [row["td_loss"] for row in rows[:6]] == [100.0 + number for number in numbers]
 
 
-@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.parametrize("count", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_shared_offline_phase_on_many_devices(count):
     """The test above, in a process that has them."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
