@@ -28,6 +28,7 @@ from purejaxrrl.streams import Purpose
 from purejaxrrl.students import presets, qdagger
 from purejaxrrl.students.hyperparameters import declare, option, replace
 from purejaxrrl.students.settings import DQN, SIDE_BY_SIDE
+from purejaxrrl.students.student import described
 from purejaxrrl.teachers import datasets
 
 ALGORITHMS = {"q_values": "DQN", "c51": "C51", "quantile": "QR-DQN"}
@@ -96,10 +97,10 @@ def check_replay(transitions: int, memory: replay.ReplayMemory) -> None:
             raise UserError(f"--keep-replay is {transitions}; {error}") from None
 
 
-def bytes_kept(options: Options, program: qdagger.Program) -> int:
+def bytes_kept(options: Options, ring: replay.ReplayMemory, environment: Environment) -> int:
     """Of the transitions to keep, with the teacher's output, which are taken from a replay memory that stays."""
-    kept = dataclasses.replace(program.memory, teacher_outputs=program.environment.num_actions)
-    written = options.frames // environments.frames_per_step(program.environment)
+    kept = dataclasses.replace(ring, teacher_outputs=environment.num_actions)
+    written = options.frames // environments.frames_per_step(environment)
     return min(options.keep_replay, kept.capacity, written) * space.bytes_of_a_transition(kept)
 
 
@@ -184,11 +185,12 @@ def main() -> None:
         experiment.check_output(options)
         environment = experiment.make(options)
         settings = with_iterations(options, settings, environment)
-        program = qdagger.program(settings, environment)
-        check_replay(options.keep_replay, program.memory)
-        memory.check_runs(
-            settings, environment, program.student, options.seeds, bytes_kept(options, program), "keep_replay"
-        )
+        student = described(settings, environment, environment.default_params)
+        ring, _ = memory.of_run(settings, environment, student)
+        check_replay(options.keep_replay, ring)
+        kept = bytes_kept(options, ring, environment)
+        memory.check_runs(settings, environment, student, options.seeds, kept, "keep_replay")
+        program = qdagger.program(settings, environment, student=student)
         # A run that ended may go on.
         lasting = experiment.effective(options, settings, leave_out=("frames", "longer_frames"))
         identity = run_identity.of_run("dqn", environment.name, lasting)

@@ -75,14 +75,8 @@ int fdatasync(int file) { if (last()) die(); return 0; }
 """
 
 
-_SHARE = "SHARE_OF_OPERATIONS"
-
-
-def run(module: str, folder: Path, patience: float = 900, share: float = 1) -> Any:
-    """Runs `module` as a program with the counting library; it prints as JSON what its scenarios found.
-
-    They kill at all of their file operations, or at a share of them.
-    """
+def run(module: str, folder: Path, *arguments: str, patience: float = 900) -> Any:
+    """Runs `module` as a program with the counting library; it prints as JSON what its scenarios found."""
     if sys.platform != "linux":
         pytest.skip("file operations are counted with Linux's names for them")
     compiler = shutil.which("cc") or pytest.skip("no C compiler for the library that counts file operations")
@@ -91,25 +85,24 @@ def run(module: str, folder: Path, patience: float = 900, share: float = 1) -> A
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-w", "-o", library, source, "-ldl"], check=True)
     tests = Path(__file__).parent
     paths = [str(tests.parent), str(tests), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {
-        "LD_PRELOAD": str(library),
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        _SHARE: str(share),
-    }
+    environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     done = subprocess.run(
-        [sys.executable, module, folder], env=environment, capture_output=True, text=True, timeout=patience
+        [sys.executable, module, folder, *arguments], env=environment, capture_output=True, text=True, timeout=patience
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 
 
-def at_every_operation(prepare: Callable[[], None], action: Callable[[], None], check: Callable[[], str]) -> list[str]:
+def at_every_operation(
+    prepare: Callable[[], None], action: Callable[[], None], check: Callable[[], str], share: float = 1.0
+) -> list[str]:
     """For each file operation of `action`: what `check` returns after `prepare` and an `action` that was killed there.
 
-    All three run in forks of this process. The last entry is of an action that came to its end. Where `run` was asked for a share
-    of the operations, the others are left out.
+    All three run in forks of this process. The last entry is of an action that came to its end.
+
+    share: of the operations; the others are left out.
     """
-    found, share = [], float(os.environ.get(_SHARE, 1))
+    found = []
     for operation in itertools.count(1):
         if not _in_share(operation, share):
             continue
@@ -121,7 +114,7 @@ def at_every_operation(prepare: Callable[[], None], action: Callable[[], None], 
 
 
 def _in_share(operation: int, share: float) -> bool:
-    """Of any few operations in a row about that share is: what is written often is an open, a write and a rename in turn."""
+    """Evenly, by the golden ratio, so that nothing that comes again and again (an open, a write, a rename) is left out each time."""
     return operation * (5**0.5 - 1) / 2 % 1 < share
 
 

@@ -331,12 +331,8 @@ def check_extends_whole_programs(config: Config, game: str, todo: set[tuple[str,
 
 
 def train_all(config: Config) -> None:
-    """Trains what is not in the results yet, game by game; after each but the last, tables and figures are of the games so far."""
-    for number, name in enumerate(config.games):
-        if number:
-            # What cannot be drawn is said at the end: the other games are trained all the same.
-            with contextlib.suppress(UserError):
-                draw(config, config.games[:number])
+    """Trains what is not in the results yet, game by game; after each, tables and figures are of the games that are finished."""
+    for name in config.games:
         todo = missing(config, name)
         if not todo:
             continue
@@ -347,6 +343,11 @@ def train_all(config: Config) -> None:
         ):
             print(f"\n{name}: {', '.join(group)}; seeds {', '.join(map(str, seeds))}")
             train(config, name, game, group, seeds)
+        finished = [each for each in config.games if not missing(config, each)]
+        if len(finished) < len(config.games):
+            # Results that do not go together are an error at the end, when all have been trained.
+            with contextlib.suppress(UserError):
+                draw(config, finished)
 
 
 def divided(
@@ -371,7 +372,7 @@ def divided(
 
 
 def draw(config: Config, games: Sequence[str]) -> tuple[str, list[str]]:
-    """Writes tables and figures of those games, all unless given; the text, and what the figures are called."""
+    """Writes tables and figures of those games, of all where none is named; the text, and what the figures are called."""
     results = written.load(config.output, games)
     text = report.markdown(results)
     run_folder.write_text(Path(config.output) / "report.md", text + "\n")

@@ -112,7 +112,7 @@ def fire_after(fire: Fire, lives: chex.Array, is_first: chex.Array, pressed: che
 
     Args:
       is_first: bool `[N]`, another episode begins with the next.
-      pressed: bool `[N]`, whether FIRE was; where somebody acted who did not, it still is due.
+      pressed: bool `[N]`, whether FIRE was pressed; where it was not, it stays due.
     """
     return Fire(lives, is_first | (lives < fire.lives) | (fire.due & ~jnp.asarray(pressed)))
 
@@ -125,7 +125,8 @@ def with_fire(teacher_output: chex.Array, fire: Fire, fire_action: int) -> chex.
     actions, best = jnp.arange(teacher_output.shape[-1]), teacher_output.max(-1, keepdims=True)
     is_best = actions == teacher_output.argmax(-1, keepdims=True)
     exchanged = jnp.where(is_best, teacher_output[:, fire_action, None], teacher_output)
-    above = jnp.nextafter(best, jnp.inf)  # another action may be as good as the best
+    # Another action may be as good as the best; what follows 0 is no number that devices tell from it.
+    above = jnp.maximum(jnp.nextafter(best, jnp.inf), best + jnp.finfo(best.dtype).tiny)
     exchanged = jnp.where(actions == fire_action, above, exchanged)
     return jnp.where(fire.due[:, None], exchanged, teacher_output)
 

@@ -48,7 +48,8 @@ def check_space(
       beside: bytes of what else the runs keep: learners, environments.
       available: `available_bytes` unless given; nothing is checked where that is not known.
       devices: among which the runs are divided.
-      shared, shared_by: bytes of the data that they share, with all copies, and the option that says how many data these are.
+      shared, shared_by: bytes of data that are kept once for all runs, with all copies of them, and the option that says how many
+        these are, if any does.
     """
     available = available_bytes() if available is None else available
     transition = bytes_of_a_transition(memory)
@@ -64,9 +65,9 @@ def check_space(
     remedies = [f"take a capacity of at most {largest}"] if largest >= least else []
     if rings > 1 and (fit := fitting(memory, beside // rings, room, devices)):
         remedies.append(f"train at most {fit} side by side (fewer seeds)")
-    if shared:
+    if shared_by and asked + beside < available:
         remedies.append(f"take fewer {shared_by}")
-    of_data = f" and {shared:,} of shared data" if shared else ""
+    of_data = f" and {shared:,} of data" if shared else ""
     raise UserError(
         f"{several} {asked:,} bytes ({transition:,} a transition) beside {beside:,} of learners and environments{of_data}, and {available:,} "
         f"are available; {', or '.join(remedies) or 'no ring fits'}"

@@ -47,7 +47,8 @@ class Options:
     teacher: str = option("", "folder of the teacher; empty: the one that comes with the library")
     teacher_fires: bool = option(
         False,
-        "press FIRE for the teacher at an episode's start and after every lost life, as is done anyway where its card says so",
+        "press FIRE for the teacher at an episode's start and after every lost life, as is done anyway where its card says so; "
+        "students are taught to press it, and nobody does so for them",
     )
     scoring_episodes: int = option(
         100,
@@ -205,7 +206,11 @@ def fitted(
     ):
         scores = {name: before[name] for name in ("score", "random_score", "evaluation_episodes")}
         errors = {"score_error": None, "random_score_error": None}
-        played = {"environment_options": options_of(environment), "evaluation_limit": limit}
+        played = {
+            "environment_options": options_of(environment),
+            "evaluation_limit": limit,
+            "evaluation_epsilon": epsilon,
+        }
         card = dataclasses.replace(teacher.card, **scores, **errors, **played)
         return dataclasses.replace(teacher, card=card)
     key, episodes = streams.root(0, Purpose.CARD), options.scoring_episodes
@@ -370,7 +375,7 @@ def _data_folder(options: Options, settings: QDagger, environment: Environment, 
         return beside
     numbers = f"{options.data_transitions or COLLECTED}-{settings.num_environments}-{options.data_epsilon}"
     if teacher.card.fire_after_life_loss:
-        numbers += "-fire"
+        numbers += "-fire-taught"
     if made_with := options_of(environment):
         numbers += "-" + "-".join(f"{name}={value}" for name, value in sorted(made_with.items()))
     return Path("runs/data") / environment.name / f"{teacher.fingerprint()[:12]}-{numbers}"

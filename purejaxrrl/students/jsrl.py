@@ -81,7 +81,7 @@ def after(
 
     Args:
       is_transition, is_first: bool `[N]`, whether it was a step, and whether another episode begins with the next.
-      lives, pressed: int32 and bool `[N]`, those after it and whether FIRE was pressed in it, where it is pressed for the teacher.
+      lives: int32 `[N]`, after it. pressed: bool `[N]`, whether FIRE was. Both are asked for where FIRE is pressed for the teacher.
     """
     fire = acting.fire_after(roll_in.fire, lives, is_first, pressed) if roll_in.fire else None
     return roll_in.replace(taken=jnp.where(is_first, 0, roll_in.taken + is_transition), fire=fire)

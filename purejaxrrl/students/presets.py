@@ -151,8 +151,8 @@ DQN_ON_ATARI: Mapping[str, Any] = {
     "evaluation_limit": 10_000,
 }
 """Dopamine's DQN with Adam, what `DQN` has as Dopamine has it left out, but for these: a twentieth of its 200 million frames, 8 environments
-side by side, half of its replay memory, 3.5 GB, iterations and evaluations that are shorter, and episodes that are cut where they are
-scored."""
+side by side, half of its replay memory, 3.5 GB, iterations and evaluations that are shorter, and a limit after which an
+evaluation's running episodes count as they stand."""
 
 
 def of_dqn(environment: str, head: str = "q_values") -> Mapping[str, Any]:

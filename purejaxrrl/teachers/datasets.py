@@ -123,8 +123,9 @@ def from_transitions(
 ) -> Dataset:
     """Data that somebody has as numpy arrays, with the teacher's output for each observation.
 
-    Observations are kept as they are, stacks of frames with all of their frames: a million of Atari's take 28 GB. They may be whole episodes in the order of time, or transitions in any order: where a transition's next observation is not
-    the observation of the one that follows, returns end and bootstrap there, as at a time limit.
+    They may be whole episodes in the order of time, or transitions in any order: where a transition's next observation is not
+    the observation of the one that follows, returns end and bootstrap there, as at a time limit. Observations are kept as they are,
+    stacks of frames with all of their frames: a million of Atari's take 28 GB.
 
     Args:
       teacher: or a function of observations `[B, ...]` to its output, float `[B, num_actions]`.
@@ -147,6 +148,18 @@ def from_transitions(
     # Behind a transition that is cut off stands a row with its next observation, which is no transition itself.
     place = np.arange(length) + np.concatenate([[0], np.cumsum(cut)[:-1]])
     rows = length + int(cut.sum()) + 1  # the last row is never drawn, for 1-step returns
+    memory = replay.ReplayMemory(
+        capacity=rows,
+        num_environments=1,
+        codec=replay.codec_for(observations.shape[1:], observations.dtype),
+        max_n_step=1,
+        action_shape=actions.shape[1:],
+        action_dtype=actions.dtype,
+    )
+    try:
+        replay.check_space(memory)
+    except UserError as error:
+        raise UserError(f"{length:,} transitions are too many: {error}") from None
 
     def spread(values: np.ndarray) -> np.ndarray:
         spread = np.zeros((rows, *values.shape[1:]), values.dtype)
@@ -158,16 +171,7 @@ def from_transitions(
     first = np.concatenate([[True], terminated[:-1] | cut[:-1]])
     outputs = _labelled(teacher, seen)
     _check_actions(actions, outputs.shape[-1])
-    memory = replay.ReplayMemory(
-        capacity=rows,
-        num_environments=1,
-        codec=replay.codec_for(seen.shape[1:], seen.dtype),
-        max_n_step=1,
-        teacher_outputs=outputs.shape[-1],
-        action_shape=actions.shape[1:],
-        action_dtype=actions.dtype,
-    )
-    replay.check_space(memory)
+    memory = dataclasses.replace(memory, teacher_outputs=outputs.shape[-1])
     ring = replay.Step(
         observation=memory.codec.encode(jnp.asarray(seen)[:, None]),
         action=jnp.asarray(spread(actions))[:, None],

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 import sys
 
 import dqn
@@ -206,14 +207,30 @@ def test_a_transition_in_the_ring_is_what_the_environment_did(breakout):
 
 def test_no_more_is_kept_than_the_replay_has(breakout):
     """Neither more than its capacity nor more than was ever written."""
-    program = qdagger.program(DQN(**SMALL), breakout)
+    ring = qdagger.program(DQN(**SMALL), breakout).memory
 
     def kept(transitions, frames):
-        return dqn.bytes_kept(dqn.Options(keep_replay=transitions, frames=frames), program)
+        return dqn.bytes_kept(dqn.Options(keep_replay=transitions, frames=frames), ring, breakout)
 
     of_one = kept(1, 10_000)
     assert of_one and kept(200, 10_000) == 200 * of_one
     assert kept(10**9, 10_000) == SMALL["capacity"] * of_one and kept(10**9, 160) == 160 * of_one
+
+
+def test_what_does_not_fit_the_memory_is_refused_with_all_that_takes_it(monkeypatch, capsys, tmp_path):
+    """Before one run's ring is looked at alone: the capacity that is named fits, with learners and what is kept."""
+    monkeypatch.setattr(space, "available_bytes", lambda devices=1: 4 * 10**6)
+    kept = ("--seeds=2", "--keep-replay=200", "--frames=640", "--longer-frames=0")
+    with pytest.raises(SystemExit):
+        run_main(monkeypatch, tmp_path / "run", *kept, "--capacity=800000")
+    said = capsys.readouterr().err
+    assert re.search(
+        r"2 rings of 800,000 .* beside [1-9][0-9,]+ of learners and environments and [1-9][0-9,]+ of data,", said
+    )
+    (largest,) = re.findall(r"a capacity of at most (\d+)", said)
+    monkeypatch.setattr(dqn.run_identity, "of_run", lambda *_: pytest.exit("it fits"))
+    with pytest.raises(pytest.exit.Exception, match="it fits"):
+        run_main(monkeypatch, tmp_path / "run", *kept, f"--capacity={largest}")
 
 
 WRONG = {

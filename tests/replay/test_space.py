@@ -53,9 +53,7 @@ def test_how_many_runs_fit():
 
 def test_data_that_are_shared_are_named_and_leave_less_for_rings():
     memory, of_data = pixels(1_000_000), 3 * 10**9
-    with pytest.raises(
-        ValueError, match="beside 0 of learners and environments and 3,000,000,000 of shared data"
-    ) as error:
+    with pytest.raises(ValueError, match="beside 0 of learners and environments and 3,000,000,000 of data") as error:
         replay.check_space(memory, 1, 0, 8 * 10**9, shared=of_data, shared_by="data_transitions")
     largest = int(re.search(r"at most (\d+), or take fewer data_transitions$", str(error.value))[1])
     replay.check_space(pixels(largest), 1, 0, 8 * 10**9, shared=of_data)
@@ -63,6 +61,12 @@ def test_data_that_are_shared_are_named_and_leave_less_for_rings():
         replay.check_space(pixels(largest + 8), 1, 0, 8 * 10**9, shared=of_data)
     with pytest.raises(ValueError, match="are available; take fewer data_transitions$"):
         replay.check_space(memory, 1, 0, 8 * 10**9, shared=9 * 10**9, shared_by="data_transitions")
+    with pytest.raises(
+        ValueError, match="of data, and 7,000,000,000 are available; take a capacity of at most [0-9]+$"
+    ):
+        replay.check_space(
+            memory, 1, 0, 7 * 10**9, shared=10**8, shared_by="data_transitions"
+        )  # too large without data, too
 
 
 def test_where_nothing_fits_no_capacity_is_named():

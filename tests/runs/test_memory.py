@@ -32,9 +32,7 @@ def test_runs_fit_in_equal_shares_of_the_devices(platform, shared, fit, monkeypa
         if runs <= most:
             memory.check_runs(settings, environment, learner, runs, of_data)
         else:
-            with pytest.raises(
-                ValueError, match=f"train at most {most} side by side.*{'take fewer data_transitions' * bool(shared)}$"
-            ):
+            with pytest.raises(ValueError, match=f"train at most {most} side by side"):
                 memory.check_runs(settings, environment, learner, runs, of_data)
     text = memory.described(settings, environment, learner, 1, of_data)
     assert text.endswith(f"; {most} runs would fit") and (" of the teacher's data" in text) == bool(shared)

@@ -299,6 +299,16 @@ def test_transitions_of_ones_own_make_the_n_step_targets_of_their_episodes(order
     assert batch.action.dtype == np.int32
 
 
+def test_more_transitions_than_fit_are_refused_before_they_are_copied(monkeypatch):
+    monkeypatch.setattr(datasets.replay.space, "available_bytes", lambda devices=1: 1_000)
+    monkeypatch.setattr(datasets, "_labelled", lambda *_: pytest.fail("copied"))
+    seen = np.arange(1_000, dtype=np.float32)[:, None] * np.ones(2, np.float32)
+    with pytest.raises(
+        ValueError, match=r"^999 transitions are too many: a ring of 1,001 transitions takes .* take a capacity"
+    ):
+        datasets.from_transitions(TEACHER_OUTPUT, seen[:-1], np.zeros(999, int), np.zeros(999), seen[1:], np.zeros(999))
+
+
 def test_a_teacher_labels_transitions_of_ones_own(teacher):
     generator = np.random.default_rng(0)
     seen = generator.random((7, *SHAPE)) < 0.5

@@ -195,6 +195,7 @@ def test_a_teacher_that_is_to_press_fire_is_scored_so(make, monkeypatch):
     options = experiment.Options(teacher="somewhere", teacher_fires=True, scoring_episodes=100)
     for change, score in (({}, 7.5), ({"sha256": "another"}, 7.0), ({"evaluation_episodes": 99}, 7.0)):
         assert experiment.fitted(options, teacher, environment, 0.0, before=before | change).card.score == score
+    assert experiment.fitted(options, teacher, environment, 0.25, before=before).card.evaluation_epsilon == 0.25
 
 
 def test_fire_is_pressed_while_a_teacher_is_scored(make):
@@ -274,11 +275,11 @@ def test_fire_stays_due_until_it_is_pressed():
 
 def test_what_is_taught_where_fire_is_due_is_fire():
     """Its value is exchanged with the best one's, also where another action is as good; elsewhere the output stays."""
-    output = jnp.array([[3.0, 1.0, 2.0], [3.0, 1.0, 3.0], [1.0, 3.0, 2.0], [3.0, 1.0, 2.0]])
-    due = acting.Fire(jnp.zeros(4, jnp.int32), jnp.array([True, True, True, False]))
-    taught = np.asarray(acting.with_fire(output, due, 1))
-    np.testing.assert_allclose(taught, [[1, 3, 2], [1, 3, 3], [1, 3, 2], [3, 1, 2]])
-    np.testing.assert_array_equal(taught.argmax(-1), [1, 1, 1, 0])
+    output = jnp.array([[3.0, 1.0, 2.0], [3.0, 1.0, 3.0], [1.0, 3.0, 2.0], [0.0, 0.0, 0.0], [3.0, 1.0, 2.0]])
+    due = acting.Fire(jnp.zeros(5, jnp.int32), jnp.array([True, True, True, True, False]))
+    taught = acting.with_fire(output, due, 1)
+    np.testing.assert_allclose(taught, [[1, 3, 2], [1, 3, 3], [1, 3, 2], [0, 0, 0], [3, 1, 2]], atol=1e-30)
+    np.testing.assert_array_equal(taught.argmax(-1), [1, 1, 1, 1, 0])
 
 
 def test_students_are_taught_to_press_fire(breakout):

@@ -329,10 +329,11 @@ def test_a_comparison_asks_what_was_begun(monkeypatch):
 
 def test_what_is_finished_is_drawn_before_the_next_game(monkeypatch):
     done = []
-    monkeypatch.setattr(benchmark_pvrl, "missing", lambda config, game: {("qdagger", 0)})
+    finished = {"asterix"}
+    monkeypatch.setattr(benchmark_pvrl, "missing", lambda config, game: set() if game in finished else {("qdagger", 0)})
     monkeypatch.setattr(benchmark_pvrl.Game, "load", lambda *_: SimpleNamespace(about=dict))
     monkeypatch.setattr(benchmark_pvrl, "divided", lambda *_: [(["qdagger"], [0])])
-    monkeypatch.setattr(benchmark_pvrl, "train", lambda config, game, *_: done.append(game))
+    monkeypatch.setattr(benchmark_pvrl, "train", lambda config, game, *_: (done.append(game), finished.add(game)))
     monkeypatch.setattr(written, "check_sources", lambda *_: None)
 
     def draw(config, games):
@@ -341,7 +342,7 @@ def test_what_is_finished_is_drawn_before_the_next_game(monkeypatch):
 
     monkeypatch.setattr(benchmark_pvrl, "draw", draw)
     benchmark_pvrl.train_all(benchmark_pvrl.Config(games=("breakout", "asterix", "freeway"), methods=("qdagger",)))
-    assert done == ["breakout", ("breakout",), "asterix", ("breakout", "asterix"), "freeway"]
+    assert done == ["breakout", ["breakout", "asterix"], "freeway"]
 
 
 def test_results_of_two_presets_share_no_options():
