@@ -126,16 +126,14 @@ class Config:
                 missing, first = [*missing, game], first or str(error)
         if missing:
             others = f"; {', '.join(missing[1:])} have none either" if missing[1:] else ""
-            raise UserError(first + others)
+            raise UserError(first + others + _shipped_instead(missing))
 
     def _check_has_teacher(self, game: str, environment: str) -> None:
         if not self.teacher:
             teachers.shipped(environment)
         elif "{game}" in self.teacher and not (folder := Path(self.teacher_of(game))).exists():
             train = teachers.how_to_train(environment, str(folder.parent))
-            raise UserError(
-                f"teacher is {self.teacher!r}, and there is no {folder}; train one with {train}{_or_copy(environment)}"
-            )
+            raise UserError(f"teacher is {self.teacher!r}, and there is no {folder}; train one with {train}")
 
     def teacher_of(self, game: str) -> str:
         """The folder of a game's teacher; empty for the one that comes with the library."""
@@ -183,12 +181,13 @@ class Config:
         return {name: value for name, value in hyperparameters.as_dict(self).items() if name not in own}
 
 
-def _or_copy(environment: str) -> str:
-    """Where the library's teacher may be had, as the end of a message; empty where it has none."""
-    try:
-        return f"; or copy the library's there: {teachers.shipped(environment)}"
-    except UserError:
-        return ""
+def _shipped_instead(games: Sequence[str]) -> str:
+    """Which teachers of these games come with the library, as the end of a message; empty where none does."""
+    found = []
+    for game in games:
+        with contextlib.suppress(UserError):
+            found.append(str(teachers.shipped(suites.environment_name(game))))
+    return f"; the library's own may be copied there: {', '.join(found)}" if found else ""
 
 
 @functools.cache
